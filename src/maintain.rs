@@ -1,0 +1,207 @@
+//! Work on the whole store: verification, backups, compaction; and the operator's resolution of a single key.
+
+use crate::{
+    Error, ErrorKind, Key, OutcomeKind, Result, State, Store,
+    limits::{DAMAGE_NAMED_MAX, REASON_BYTES_MAX},
+    queue::Message,
+    shared::Patience,
+    storage::{Counts, ScanFilter, ScanRow},
+    store::{check_payload, unexpected},
+    sync::promise::promise,
+    transition::{Answer, Command, Ending},
+};
+use std::{ops::ControlFlow, path::Path};
+
+/// Records looked at in one view: bounds memory, and how long an old version of the file is pinned.
+const VERIFY_RECORDS: usize = 512;
+
+/// How far long work has got. Return [`ControlFlow::Break`] to stop it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Records done.
+    pub records: u64,
+    /// Records in the store when the work began.
+    pub total: u64,
+}
+
+/// What [`Store::verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Records that were looked at.
+    pub records: u64,
+    /// Bytes of them and their keys.
+    pub bytes: u64,
+    /// Records that do not verify.
+    pub damaged: u64,
+    /// The first 1000 of those; `None` for a key that is damaged itself.
+    pub damaged_keys: Vec<Option<Key>>,
+    /// Records without their index entry: they would not be swept in time.
+    pub unindexed: u64,
+    /// Index entries without their record: the sweep removes them.
+    pub astray: u64,
+    /// Whether the stored counts are those that were found. `None` when the store changed meanwhile.
+    pub counts_match: Option<bool>,
+}
+
+impl VerifyReport {
+    /// Returns whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.damaged == 0 && self.unindexed == 0 && self.counts_match != Some(false)
+    }
+}
+
+/// How [`Store::resolve`] ends an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution<'p> {
+    /// The operation did succeed; callers get this payload.
+    Completed(&'p [u8]),
+    /// The operation did not succeed and never will; callers get this payload.
+    Failed(&'p [u8]),
+    /// Nothing happened; the next caller runs it.
+    Released,
+}
+
+impl Store {
+    /// Ends an attempt whose lease has lapsed, without its token: what a person, or a job that asks the payment provider,
+    /// does about an unknown effect. Leaves an audit row with `reason` (1 to 1024 bytes).
+    ///
+    /// A record that is damaged can be [released](Resolution::Released), which is the only way to get its key back.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`InFlight`](ErrorKind::InFlight) while a live lease holds the key;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the attempt has ended already or an argument is out of range;
+    /// [`Corrupted`](ErrorKind::Corrupted) for a damaged record that is to get an outcome; and those of a write.
+    pub fn resolve(&self, key: &Key, resolution: Resolution<'_>, reason: &str) -> Result<()> {
+        let settings = &self.shared().settings;
+        crate::options::within("reason bytes", reason.len(), &(1..=REASON_BYTES_MAX))?;
+        let ending = match resolution {
+            Resolution::Completed(payload) => Some((OutcomeKind::Completed, payload, settings.retention)),
+            Resolution::Failed(payload) => Some((OutcomeKind::Failed, payload, settings.failed_retention)),
+            Resolution::Released => None,
+        };
+        if let Some((_, payload, _)) = ending {
+            check_payload(payload, settings.payload_bytes_max)?;
+        }
+        let ending = ending.map(|(kind, payload, retention)| Ending { kind, payload: payload.into(), retention });
+        let shared = self.shared();
+        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), Patience::Queue)?;
+        let claim = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
+        match claim.claim() {
+            Answer::Resolved { .. } => Ok(()),
+            Answer::NotFound => Err(Error::new(ErrorKind::NotFound, format!("{key}: there is no such record"))),
+            Answer::AlreadyEnded => Err(Error::invalid(format!("{key}: the attempt has ended already"))),
+            Answer::InFlight { retry_after, .. } => {
+                let message = format!("{key}: a live lease holds the key for another {retry_after:?}; wait until it lapses");
+                Err(Error::new(ErrorKind::InFlight, message))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Checks every record and its index entry while the store works, in bounded memory.
+    ///
+    /// What the cache holds is checked there and not read again: to check a whole file, open it afresh.
+    ///
+    /// # Errors
+    /// [`Corrupted`](ErrorKind::Corrupted) when damage keeps the store from finding its records at all;
+    /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed); also `Closed` when `on_progress` stops it.
+    pub fn verify(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<VerifyReport> {
+        let storage = &self.shared().storage;
+        let failed = |error: crate::storage::StorageError| error.into_error("verifying");
+        let before = storage.counts();
+        let (mut report, mut found, mut after) = (VerifyReport::default(), Counts::default(), None);
+        loop {
+            let piece = storage.scan(&ScanFilter::All, after.as_ref(), VERIFY_RECORDS).map_err(failed)?;
+            for row in &piece.rows {
+                report.add(row);
+                found.add(row);
+            }
+            proceed(&mut on_progress, report.records, before.records())?;
+            after = piece.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        loop {
+            let (astray, next) = storage.check_index(after.as_ref(), VERIFY_RECORDS).map_err(failed)?;
+            report.astray += astray;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let is_unchanged = before == storage.counts();
+        report.counts_match = (is_unchanged && report.damaged == 0).then_some(found == before);
+        Ok(report)
+    }
+
+    /// Writes a consistent copy to a new file while the store works. The copy has mode 0600 and is durable when this
+    /// returns; it opens only with [`Options::accept_restored`](crate::Options::accept_restored), because it does not know
+    /// what began after it was made.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists), [`Io`](ErrorKind::Io), [`Full`](ErrorKind::Full),
+    /// [`Corrupted`](ErrorKind::Corrupted), [`Closed`](ErrorKind::Closed); also `Closed` when `on_progress` stops it.
+    pub fn backup(&self, to: impl AsRef<Path>, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        let storage = &self.shared().storage;
+        let total = storage.counts().records();
+        storage.backup(to.as_ref(), &mut |records| on_progress(Progress { records, total }))
+    }
+
+    /// Rewrites the file without the space that removed records left, and without their bytes.
+    ///
+    /// Callers' commands wait until it is done; leases go on running. The file needs its own size once more while this runs.
+    /// `on_progress` must not use the store.
+    ///
+    /// # Errors
+    /// As [`backup`](Store::backup), and [`Busy`](ErrorKind::Busy), [`Poisoned`](ErrorKind::Poisoned).
+    pub fn compact(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        let shared = self.shared();
+        shared.check_writable()?;
+        let (paused, is_paused) = promise();
+        let (resume, resumed) = promise();
+        shared.send(Message::Pause { paused, resume: resumed }, Patience::Queue)?;
+        is_paused.wait().ok_or_else(|| shared.broken_promise())?;
+        let total = shared.storage.counts().records();
+        let compacted = shared.storage.compact(&mut |records| on_progress(Progress { records, total }));
+        if let Some(error) = compacted.as_ref().err().filter(|error| error.is_indeterminate()) {
+            shared.poison.set(error.to_string());
+        }
+        // The writer also goes on if this thread panics, because then the promise is dropped.
+        let _ = resume.send(());
+        compacted
+    }
+}
+
+pub(crate) fn proceed(on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>, records: u64, total: u64) -> Result<()> {
+    match on_progress(Progress { records, total }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::new(ErrorKind::Closed, "stopped by the progress callback")),
+    }
+}
+
+impl VerifyReport {
+    fn add(&mut self, row: &ScanRow) {
+        self.records += 1;
+        self.bytes += row.bytes as u64;
+        if row.record.is_err() || row.key.is_none() {
+            self.damaged += 1;
+            if self.damaged_keys.len() < DAMAGE_NAMED_MAX {
+                self.damaged_keys.push(row.key.clone());
+            }
+        } else if !row.indexed {
+            self.unindexed += 1;
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, row: &ScanRow) {
+        self.bytes += row.bytes as u64;
+        for state in [State::InFlight, State::Completed, State::Failed] {
+            *self.of_state(state) += u64::from(row.has_state(state));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What travels from callers to the writer thread.
+
+use crate::{
+    Error, ErrorKind, FencingToken, Key, Result,
+    limits::{QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX},
+    shared::Shared,
+    storage::Position,
+    sync::{
+        promise::{Fulfil, Promise},
+        queue::{self, Receiver, Sender, TrySendError},
+    },
+    transition::{Answer, Command},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// Told the result once it is durable. Runs on the writer thread, so it only hands over; nothing of a caller runs there.
+pub(crate) type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+/// One thing that the writer is asked to do.
+pub(crate) enum Message {
+    Command(Request),
+    Sweep {
+        after: Option<Position>,
+        limit: usize,
+        reply: Reply<SweepStep>,
+    },
+    #[cfg(feature = "ndjson")]
+    Import {
+        records: Vec<(Key, crate::Record)>,
+        reply: Reply<ImportStep>,
+    },
+    /// Holds the writer up between two batches until `resume` is fulfilled or dropped.
+    Pause {
+        paused: Fulfil<()>,
+        resume: Promise<()>,
+    },
+    Shutdown,
+}
+
+/// A command on one key.
+pub(crate) struct Request {
+    pub(crate) key: Key,
+    pub(crate) command: Command,
+    /// For the audit row of a resolution.
+    pub(crate) reason: Option<String>,
+    pub(crate) reply: Reply<Claim>,
+}
+
+/// An answer on its way to its caller. A fresh grant that nobody receives frees its key: nothing can have happened under it.
+pub(crate) struct Claim {
+    answer: Answer,
+    unclaimed: Option<Unclaimed>,
+}
+
+struct Unclaimed {
+    shared: Arc<Shared>,
+    key: Key,
+    token: FencingToken,
+}
+
+/// One step of a sweep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SweepStep {
+    pub(crate) examined: u64,
+    pub(crate) removed: u64,
+    pub(crate) paused: bool,
+    pub(crate) next: Option<Position>,
+}
+
+/// One step of an import.
+#[cfg(feature = "ndjson")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ImportStep {
+    pub(crate) imported: u64,
+    pub(crate) known: u64,
+    pub(crate) conflicts: u64,
+}
+
+impl Claim {
+    pub(crate) fn new(shared: &Arc<Shared>, key: &Key, answer: Answer) -> Self {
+        let unclaimed = match &answer {
+            Answer::Fresh(grant) => Some(Unclaimed { shared: shared.clone(), key: key.clone(), token: grant.token }),
+            _ => None,
+        };
+        Self { answer, unclaimed }
+    }
+
+    /// Takes the answer; from here on the caller is responsible for the grant.
+    pub(crate) fn claim(mut self) -> Answer {
+        if let Some(unclaimed) = self.unclaimed.take() {
+            unclaimed.disarm();
+        }
+        self.answer
+    }
+}
+
+impl Unclaimed {
+    fn disarm(mut self) {
+        // A token that no record has: the drop below then does nothing.
+        self.token = FencingToken::new(0);
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if self.token.get() > 0 {
+            let command = Command::Release { token: self.token };
+            let request = Request { key: self.key.clone(), command, reason: None, reply: Box::new(|_| ()) };
+            // If there is no room, the lease lapses instead, which is slower and as safe.
+            let _ = self.shared.queue().try_send(Message::Command(request));
+        }
+    }
+}
+
+impl Message {
+    /// The memory that the message holds on to, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Command(request) => match &request.command {
+                Command::End { payload, .. } => payload.len(),
+                Command::Resolve { ending: Some(ending) } => ending.payload.len(),
+                _ => 0,
+            },
+            #[cfg(feature = "ndjson")]
+            Self::Import { records, .. } => records.iter().map(|(_, record)| record.payload.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// The sending side of the queue: bounded in messages and in bytes.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    sender: Sender<Message>,
+    bytes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> (Self, Receiver<Message>) {
+        let (sender, receiver) = queue::bounded(QUEUE_COMMANDS_MAX);
+        (Self { sender, bytes: AtomicUsize::new(0), closed: AtomicBool::new(false) }, receiver)
+    }
+
+    /// Queues a message if there is room.
+    pub(crate) fn try_send(&self, message: Message) -> Result<()> {
+        self.push(message, |message| self.sender.try_send(message))
+    }
+
+    /// Queues a message, waiting for room at most `timeout`.
+    pub(crate) fn send(&self, message: Message, timeout: Duration) -> Result<()> {
+        self.push(message, |message| queue::send(&self.sender, message, timeout))
+    }
+
+    /// Ends the queue: what is in it is still done, then the writer stops.
+    pub(crate) fn close(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            // Blocks until there is room; the writer makes some. Without a writer there is nobody to stop.
+            let _ = self.sender.send(Message::Shutdown);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Gives back the room of messages that the writer took.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    fn push(&self, message: Message, send: impl FnOnce(Message) -> std::result::Result<(), TrySendError<Message>>) -> Result<()> {
+        if self.is_closed() {
+            return Err(closed());
+        }
+        let bytes = message.bytes();
+        if self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes > QUEUE_BYTES_MAX {
+            self.took(bytes);
+            return Err(busy("payloads"));
+        }
+        send(message).map_err(|error| {
+            self.took(bytes);
+            match error {
+                TrySendError::Full(_) => busy("commands"),
+                TrySendError::Disconnected(_) => closed(),
+            }
+        })
+    }
+}
+
+fn busy(what: &str) -> Error {
+    Error::new(ErrorKind::Busy, format!("too many {what} wait for the writer: retry later"))
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}

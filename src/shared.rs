@@ -1,0 +1,141 @@
+//! What all handles and threads of one open store share.
+
+use crate::{
+    Clock, Error, ErrorKind, Result, Timestamp,
+    options::Settings,
+    poison::Poison,
+    queue::{Claim, Message, Queue, Request, closed},
+    stats::StatsCell,
+    storage::Storage,
+    sync::{Mutex, promise::Promise},
+    time::{ClockGuard, millis},
+    timer::Timer,
+    transition::{self, Answer, Change, Command, Now},
+    waiters::Waiters,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The store without its threads.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) storage: Storage,
+    pub(crate) settings: Settings,
+    pub(crate) poison: Poison,
+    pub(crate) stats: StatsCell,
+    pub(crate) waiters: Waiters,
+    pub(crate) timer: Timer,
+    queue: Queue,
+    clock: Arc<dyn Clock>,
+    guard: Mutex<ClockGuard>,
+    /// The monotonic time of the open.
+    origin: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(storage: Storage, settings: Settings, clock: Arc<dyn Clock>, queue: Queue) -> Self {
+        let origin = clock.monotonic();
+        let guard = ClockGuard::new(settings.clock, Some(storage.high_water()), clock.wall(), origin);
+        Self {
+            storage,
+            settings,
+            poison: Poison::default(),
+            stats: StatsCell::default(),
+            waiters: Waiters::default(),
+            timer: Timer::default(),
+            queue,
+            clock,
+            guard: Mutex::new(guard),
+            origin,
+        }
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Returns the instant at which something is decided.
+    pub(crate) fn now(&self) -> Now {
+        let mut guard = self.guard.lock();
+        // Under the lock, so that of two callers the later one never brings the older reading.
+        let monotonic = self.clock.monotonic();
+        let wall = guard.observe(self.clock.wall(), monotonic);
+        let monotonic_ms = millis(monotonic.saturating_sub(self.origin));
+        Now { wall, monotonic_ms, incarnation: self.storage.incarnation() }
+    }
+
+    /// Returns how far the wall clock is ahead of what can be believed.
+    pub(crate) fn clock_doubted(&self) -> Option<Duration> {
+        self.guard.lock().doubted()
+    }
+
+    /// Believes the wall clock.
+    pub(crate) fn accept_clock(&self) -> Timestamp {
+        self.guard.lock().accept(self.clock.wall());
+        self.now().wall
+    }
+
+    /// Refuses an operation on a closed or poisoned store.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.queue.is_closed() {
+            return Err(closed());
+        }
+        self.poison.check()
+    }
+
+    /// Answers from the stored record alone, if the command changes nothing. The record that is read is durable and was
+    /// current at some instant during the call, which is all that the writer could say as well.
+    pub(crate) fn peek(&self, key: &crate::Key, command: &Command) -> Result<Option<Answer>> {
+        let now = self.now();
+        let record = self.storage.read(|reader| reader.get(key));
+        let record = record.map_err(|error| error.into_error(format!("reading {key}")))?;
+        let unused = crate::FencingToken::new(0);
+        let decision = transition::decide(record.as_ref(), command, now, unused);
+        Ok((decision.change == Change::Keep).then_some(decision.answer))
+    }
+
+    /// Hands a command to the writer; `patience` is how long to wait for room.
+    pub(crate) fn submit(
+        &self,
+        key: &crate::Key,
+        command: Command,
+        reason: Option<String>,
+        patience: Patience,
+    ) -> Result<Promise<Result<Claim>>> {
+        self.check_writable()?;
+        let (fulfil, promise) = crate::sync::promise::promise();
+        // Nobody to receive it: the claim is dropped, and frees what it granted.
+        let reply = Box::new(move |result| drop(fulfil.send(result)));
+        self.send(Message::Command(Request { key: key.clone(), command, reason, reply }), patience)?;
+        Ok(promise)
+    }
+
+    /// Hands anything to the writer.
+    pub(crate) fn send(&self, message: Message, patience: Patience) -> Result<()> {
+        let sent = match patience {
+            Patience::None => self.queue.try_send(message),
+            Patience::Queue => self.queue.send(message, self.settings.queue_wait),
+        };
+        sent.map_err(|error| self.poison.check().err().unwrap_or(error))
+    }
+
+    /// What a promise means that nobody fulfilled.
+    pub(crate) fn broken_promise(&self) -> Error {
+        match self.poison.reason() {
+            Some(reason) => Error::new(ErrorKind::Indeterminate, format!("the store stopped before it answered: {reason}")),
+            None => closed(),
+        }
+    }
+}
+
+/// How long a submission waits for room in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all: the caller must not block.
+    None,
+    /// As the options say.
+    Queue,
+}

@@ -1,0 +1,107 @@
+//! Whole copies: backups, and the compacted file that takes the place of the old one.
+
+use super::{
+    Open, Storage,
+    disk::{Disk, DiskFile},
+    error::StorageError,
+    lifecycle::{create_temporary, temporary_name, write_new},
+    table::{COPIED, Rows, Table, View},
+};
+use crate::{Error, ErrorKind, Result};
+use std::{io, ops::ControlFlow, path::Path, sync::Arc};
+
+/// Rows per transaction of a copy: bounds its memory.
+const COPY_ROWS: usize = 1024;
+
+/// Told how many rows were copied; may stop the copy.
+pub(crate) type OnRows<'p> = &'p mut dyn FnMut(u64) -> ControlFlow<()>;
+
+impl Storage {
+    /// Writes a consistent copy of the store to a new file while the store works.
+    pub(crate) fn backup(&self, to: &Path, on_rows: OnRows<'_>) -> Result<()> {
+        let (disk, name) = super::disk::split(to).map_err(|error| Error::invalid(format!("backup path: {error}")))?;
+        let context = |error| Error::io(format!("writing backup {}", disk.path(&name)), error);
+        if disk.id(&name).is_ok() {
+            let message = format!("writing backup {}: the file exists; choose another name", disk.path(&name));
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        let temporary = temporary_name(&name);
+        let copied = self.copy_to(&disk, &temporary, true, on_rows);
+        if copied.is_err() {
+            let _ = disk.remove(&temporary);
+        }
+        drop(copied?);
+        disk.rename_new(&temporary, &name).map_err(context)?;
+        disk.sync().map_err(context)
+    }
+
+    /// Writes a compact copy and puts it in the place of the file. Nothing may be applied meanwhile: the caller holds up
+    /// the writer.
+    pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
+        let temporary = temporary_name(&self.name);
+        let compacted = self.copy_to(&*self.disk, &temporary, false, on_rows).and_then(|file| self.install(&temporary, file));
+        if compacted.is_err() {
+            let _ = self.disk.remove(&temporary);
+        }
+        compacted
+    }
+
+    /// A crash before the rename leaves the old file, one after it the new file; both hold every acknowledged record.
+    fn install(&self, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
+        let context = || format!("compacting {}", self.path());
+        let failed = |error: io::Error| Error::io(context(), error);
+        let table = Table::open(file.clone(), &self.id, self.cache_bytes).map_err(|error| error.into_error(context()))?;
+        self.disk.rename_over(temporary, &self.name).map_err(failed)?;
+        // From here on the new file has the name, so the new file is the store, whatever else fails.
+        let new = Open { file, table: Arc::new(table) };
+        if let Some(old) = self.open.write().replace(new) {
+            *self.earlier_io.lock() += old.table.health().io();
+            Table::close(old.table);
+        }
+        // After a power cut the old file could be back, without what is written from now on.
+        let unsure = |error| Error::new(ErrorKind::Indeterminate, format!("{}: {error}", context()));
+        self.disk.sync().map_err(unsure)
+    }
+
+    fn copy_to(&self, disk: &dyn Disk, temporary: &str, is_backup: bool, on_rows: OnRows<'_>) -> Result<Arc<dyn DiskFile>> {
+        let context = || format!("writing {}", disk.path(temporary));
+        let file = create_temporary(disk, temporary)?;
+        let source = self.current().map_err(|error| error.into_error(context()))?.table;
+        let copied = (|| {
+            write_new(&file, &self.id, self.high_water(), is_backup)?;
+            let target = Table::open(file.clone(), &self.id, self.cache_bytes)?;
+            let result = copy_rows(&source.view()?, &target, is_backup, on_rows);
+            Table::close(target.into());
+            result
+        })();
+        match copied {
+            Ok(true) => Ok(file),
+            Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{}: stopped by the progress callback", context()))),
+            Err(error) => Err(error.into_error(context())),
+        }
+    }
+}
+
+/// Copies every row as it is, so that what is damaged stays recognisably damaged. Returns false if it was stopped.
+fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'_>) -> Result<bool, StorageError> {
+    let mut copied = 0;
+    for table in COPIED {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = view.raw_rows(table, after.as_deref(), COPY_ROWS)?;
+            let Some((last, _)) = rows.last() else { break };
+            after = Some(last.clone());
+            target.insert_rows(table, &rows)?;
+            if table == "records" {
+                copied += rows.len() as u64;
+                if on_rows(copied).is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    let mut meta = view.meta()?;
+    meta.is_backup = is_backup.into();
+    target.commit(&Rows::meta_only(meta))?;
+    Ok(true)
+}

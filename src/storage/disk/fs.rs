@@ -1,0 +1,127 @@
+use super::{Disk, DiskFile, FileId};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Only the owner reads and writes: payloads are other people's payments.
+const FILE_MODE: u32 = 0o600;
+const GROUP_OR_WORLD_WRITABLE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// A directory of the operating system.
+#[derive(Clone, Debug)]
+pub struct FsDisk {
+    directory: PathBuf,
+}
+
+impl FsDisk {
+    /// Names a directory; it has to exist when a store is opened in it.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    fn full(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// A path given by a user, as its directory and its file name.
+pub(crate) fn split(path: &Path) -> io::Result<(FsDisk, String)> {
+    let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let name = path.file_name().ok_or_else(|| invalid("path names no file"))?;
+    let name = name.to_str().ok_or_else(|| invalid("file name is not UTF-8"))?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    Ok((FsDisk::new(directory), name.to_owned()))
+}
+
+impl Disk for FsDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.full(name))?;
+        Ok(Arc::new(FsFile(file)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(self.full(name))?;
+        Ok(Arc::new(FsFile(file)))
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        // `rename` replaces silently; a hard link does not.
+        std::fs::hard_link(self.full(from), self.full(to))?;
+        self.remove(from)
+    }
+
+    fn rename_over(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.full(from), self.full(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.full(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        std::fs::metadata(self.full(name)).map(|meta| FileId(meta.dev(), meta.ino()))
+    }
+
+    fn check_private(&self) -> io::Result<()> {
+        let mode = std::fs::metadata(&self.directory)?.mode();
+        if mode & GROUP_OR_WORLD_WRITABLE == 0 || mode & STICKY != 0 {
+            return Ok(());
+        }
+        let directory = self.directory.display();
+        let advice = format!("other users may write to {directory}: run `chmod go-w {directory}` or choose another directory");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, advice))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.full(name).display().to_string()
+    }
+}
+
+#[derive(Debug)]
+struct FsFile(File);
+
+impl DiskFile for FsFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.metadata().map(|meta| meta.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        self.0.metadata().map(|meta| FileId(meta.dev(), meta.ino()))
+    }
+}

@@ -1,0 +1,218 @@
+//! How a store file comes into being, is opened, and is refused.
+
+use super::{
+    Open, Storage,
+    disk::{Disk, DiskFile},
+    error::StorageError,
+    frame::StoreId,
+    meta::Meta,
+    owner::{self, Owner},
+    reserve::Reserve,
+    superblock,
+    table::{Rows, Table},
+};
+use crate::{
+    Error, ErrorKind, Result, Timestamp,
+    limits::TOKEN_MAX,
+    sync::{Mutex, RwLock},
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::Arc,
+};
+
+/// Tokens skipped when an old copy is taken into use: more than any store grants between a backup and its restore.
+const RESTORE_TOKEN_GAP: u64 = 1 << 40;
+
+/// What an open needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StorageOptions {
+    pub(crate) cache_bytes: usize,
+    pub(crate) reserve_bytes: u64,
+    pub(crate) accept_restored: bool,
+}
+
+/// Whether a file has to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    Existing,
+    New,
+    Either,
+}
+
+/// An exclusively locked store file.
+struct Locked {
+    file: Arc<dyn DiskFile>,
+    id: StoreId,
+}
+
+impl Storage {
+    /// Opens or creates a store. When this returns, the new incarnation is durable.
+    pub(crate) fn open(disk: Arc<dyn Disk>, name: &str, mode: OpenMode, now: Timestamp, options: StorageOptions) -> Result<Self> {
+        let exists = exists(&*disk, name)?;
+        let locked = match (mode, exists) {
+            (OpenMode::Existing | OpenMode::Either, true) => lock_existing(&*disk, name)?,
+            (OpenMode::New | OpenMode::Either, false) => create(&*disk, name, now)?,
+            (OpenMode::New, true) => {
+                let message = format!("creating {}: the file exists; open it instead", disk.path(name));
+                return Err(Error::new(ErrorKind::AlreadyExists, message));
+            }
+            (OpenMode::Existing, false) => return Err(missing(&*disk, name)),
+        };
+        let context = || format!("opening {}", disk.path(name));
+        let table =
+            Table::open(locked.file.clone(), &locked.id, options.cache_bytes).map_err(|error| error.into_error(context()))?;
+        let meta = take_over(&*disk, name, &locked, &table, options.accept_restored)?;
+        let reserve = Reserve::new(disk.clone(), name, options.reserve_bytes);
+        Ok(Self {
+            name: name.to_owned(),
+            id: locked.id,
+            cache_bytes: options.cache_bytes,
+            reserve,
+            open: RwLock::new(Some(Open { file: locked.file, table: Arc::new(table) })),
+            meta: Mutex::new(meta),
+            earlier_io: Mutex::default(),
+            disk,
+        })
+    }
+
+    /// Closes the file and gives up its lock, as soon as nobody reads any more.
+    pub(crate) fn close(&self) {
+        if let Some(open) = self.open.write().take() {
+            *self.earlier_io.lock() += open.table.health().io();
+            Table::close(open.table);
+        }
+    }
+}
+
+fn exists(disk: &dyn Disk, name: &str) -> Result<bool> {
+    match disk.id(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(format!("opening {}", disk.path(name)), error)),
+    }
+}
+
+fn missing(disk: &dyn Disk, name: &str) -> Error {
+    let path = disk.path(name);
+    let message = match owner::read(disk, name) {
+        Some(_) => lost_message(disk, name),
+        None => format!("opening {path}: there is no such file; create the store once with Store::create"),
+    };
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn lost_message(disk: &dyn Disk, name: &str) -> String {
+    let (path, note) = (disk.path(name), disk.path(&owner::name_of(name)));
+    format!(
+        "{path} is gone, but {note} says that a store was there: restore it from a backup. \
+         A new store would treat every payment as new; if that is what you want, remove {note} first"
+    )
+}
+
+fn lock_existing(disk: &dyn Disk, name: &str) -> Result<Locked> {
+    let context = || format!("opening {}", disk.path(name));
+    let file = disk.open(name).map_err(|error| Error::io(context(), error))?;
+    if !file.try_lock().map_err(|error| Error::io(context(), error))? {
+        return Err(locked_by_other(disk, name));
+    }
+    let id = superblock::read(&*file).map_err(|error| error.into_error(context()))?;
+    Ok(Locked { file, id })
+}
+
+fn locked_by_other(disk: &dyn Disk, name: &str) -> Error {
+    let who = match owner::read(disk, name) {
+        Some(owner) if owner.process == std::process::id() => "this process has it open already".to_owned(),
+        Some(owner) => format!("another process has it open (pid {})", owner.process),
+        None => "another process has it open".to_owned(),
+    };
+    Error::new(ErrorKind::Locked, format!("opening {}: {who}", disk.path(name)))
+}
+
+/// Creates a store file. A crash at any point leaves no file of that name, or a whole one.
+fn create(disk: &dyn Disk, name: &str, now: Timestamp) -> Result<Locked> {
+    let path = disk.path(name);
+    let context = |error| Error::io(format!("creating {path}"), error);
+    disk.check_private().map_err(context)?;
+    if owner::read(disk, name).is_some() {
+        return Err(Error::new(ErrorKind::NotFound, lost_message(disk, name)));
+    }
+    let temporary = temporary_name(name);
+    let file = create_temporary(disk, &temporary)?;
+    let id = new_store_id();
+    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!("creating {path}")))?;
+    disk.rename_new(&temporary, name).map_err(context)?;
+    // Without this, a power cut could take the whole file away after its first records were acknowledged.
+    disk.sync().map_err(context)?;
+    Ok(Locked { file, id })
+}
+
+/// Writes an empty store, all of it durable.
+pub(super) fn write_new(file: &Arc<dyn DiskFile>, id: &StoreId, now: Timestamp, is_backup: bool) -> Result<(), StorageError> {
+    superblock::write(&**file, id).map_err(StorageError::from_io)?;
+    let meta = Meta { next_token: 1, high_water_ms: now.as_millis(), is_backup: is_backup.into(), ..Meta::default() };
+    Table::close(Table::create(file.clone(), id, &meta)?.into());
+    file.sync().map_err(StorageError::from_io)
+}
+
+pub(super) fn temporary_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// Creates and locks a file for something that gets its name when it is whole. What an earlier crash left is removed.
+pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<dyn DiskFile>> {
+    let context = |error| Error::io(format!("creating {}", disk.path(temporary)), error);
+    let busy = || Error::new(ErrorKind::Locked, format!("{} is being written by another process", disk.path(temporary)));
+    match disk.open(temporary) {
+        Ok(stale) if stale.try_lock().map_err(context)? => disk.remove(temporary).map_err(context)?,
+        Ok(_) => return Err(busy()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        Err(error) => return Err(context(error)),
+    }
+    let file = disk.create(temporary).map_err(context)?;
+    if file.try_lock().map_err(context)? { Ok(file) } else { Err(busy()) }
+}
+
+/// Makes this open the store's owner: counts the incarnation, durably, before anything else is decided.
+fn take_over(disk: &dyn Disk, name: &str, locked: &Locked, table: &Table, accept_restored: bool) -> Result<Meta> {
+    let path = disk.path(name);
+    let failed = |error: StorageError| error.into_error(format!("opening {path}"));
+    let mut meta = table.view().and_then(|view| view.meta()).map_err(failed)?;
+    let known = owner::read(disk, name).filter(|owner| owner.store == locked.id).map_or(0, |owner| owner.incarnation);
+    if meta.is_backup != 0 || known > meta.incarnation {
+        if !accept_restored {
+            return Err(restored(&path, &meta));
+        }
+        meta.incarnation = meta.incarnation.max(known);
+        meta.next_token = meta.next_token.saturating_add(RESTORE_TOKEN_GAP).min(TOKEN_MAX);
+        meta.is_backup = 0;
+    }
+    meta.incarnation += 1;
+    meta.batch += 1;
+    table.commit(&Rows::meta_only(meta)).map_err(failed)?;
+    let owner = Owner { store: locked.id, incarnation: meta.incarnation, process: std::process::id() };
+    owner::write(disk, name, &owner).map_err(|error| StorageError::from_io(error).into_error(format!("opening {path}")))?;
+    // Left by a creation or compaction that crashed.
+    let _ = disk.remove(&temporary_name(name));
+    Ok(meta)
+}
+
+fn restored(path: &str, meta: &Meta) -> Error {
+    let what = if meta.is_backup != 0 { "is a backup" } else { "is an older copy of a store that has been used since" };
+    let message = format!(
+        "opening {path}: the file {what}, as of {} ms after the epoch. It does not know the keys begun since then and would \
+         let their payments run again. If that is acceptable, open it once with Options::accept_restored(true)",
+        meta.high_water_ms
+    );
+    Error::new(ErrorKind::Restored, message)
+}
+
+/// A random identity. The hasher's keys come from the operating system's random numbers.
+fn new_store_id() -> StoreId {
+    let mut id = [0; 16];
+    for half in id.chunks_mut(8) {
+        half.copy_from_slice(&RandomState::new().hash_one(std::process::id()).to_le_bytes());
+    }
+    id
+}

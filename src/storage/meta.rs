@@ -1,0 +1,70 @@
+//! What the store knows about itself, committed with every batch.
+
+use super::{codec, error::StorageError, frame::CheckKey};
+use crate::{Timestamp, record::State};
+use serde::{Deserialize, Serialize};
+
+const BINDING: &[u8] = b"meta";
+const META_VERSION: u8 = 1;
+
+/// The store's own state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// Counts the opens; what an older one left in flight has a dead holder.
+    pub(crate) incarnation: u64,
+    /// Counts the batches, so that after a failure the storage can see which of them the file holds.
+    pub(crate) batch: u64,
+    pub(crate) next_token: u64,
+    /// The latest time that the store acted on, in milliseconds.
+    pub(crate) high_water_ms: u64,
+    pub(crate) counts: Counts,
+    /// Audit rows `audit_first..audit_next` exist.
+    pub(crate) audit_first: u64,
+    pub(crate) audit_next: u64,
+    /// 1 when the file was made by a backup and has not been taken into use.
+    pub(crate) is_backup: u8,
+}
+
+/// Records by state, and the bytes that they and their keys take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) in_flight: u64,
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Counts {
+    pub(crate) fn records(&self) -> u64 {
+        self.in_flight + self.completed + self.failed
+    }
+
+    pub(crate) fn of_state(&mut self, state: State) -> &mut u64 {
+        match state {
+            State::InFlight => &mut self.in_flight,
+            State::Completed => &mut self.completed,
+            State::Failed => &mut self.failed,
+        }
+    }
+}
+
+impl Meta {
+    pub(crate) fn high_water(&self) -> Timestamp {
+        Timestamp::from_millis(self.high_water_ms)
+    }
+
+    pub(crate) fn encode(&self, check: &CheckKey) -> Result<Vec<u8>, StorageError> {
+        let mut body = vec![META_VERSION];
+        body.extend(codec::encode(self)?);
+        Ok(check.seal(BINDING, &body))
+    }
+
+    pub(crate) fn decode(check: &CheckKey, frame: &[u8]) -> Result<Self, StorageError> {
+        let body = check.open(BINDING, frame).and_then(<[u8]>::split_first);
+        match body {
+            Some((&META_VERSION, fields)) => codec::decode(fields),
+            Some((version, _)) => Err(StorageError::Unsupported(format!("the store's metadata has version {version}"))),
+            None => Err(StorageError::Damaged("the store's metadata does not match its check".into())),
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The tables in redb. The only file that knows redb's transactions.
+//!
+//! Keys and values are plain bytes, so that no type name of redb becomes part of the format. Every commit is two-phase: with
+//! one-phase commit, a failed sync followed by a new open can lose the whole database. Every commit saves the
+//! allocator's state (quick repair), so that an open after a crash need not walk the file.
+
+use super::{
+    blocks::{Blocks, Health, take_problem},
+    codec::{decode_record, encode_record},
+    disk::DiskFile,
+    error::StorageError,
+    frame::{CheckKey, StoreId},
+    keys::{Class, IndexEntry},
+    meta::Meta,
+};
+use crate::{Timestamp, record::Record};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::{
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+type Bytes = &'static [u8];
+type Definition = TableDefinition<'static, Bytes, Bytes>;
+type Reading = ReadOnlyTable<Bytes, Bytes>;
+
+const RECORDS: Definition = TableDefinition::new("records");
+const INDEX: Definition = TableDefinition::new("index");
+const SCOPES: Definition = TableDefinition::new("scopes");
+const AUDIT: Definition = TableDefinition::new("audit");
+const META: Definition = TableDefinition::new("meta");
+const META_KEY: &[u8] = b"meta";
+
+/// The tables, for a copy of everything.
+pub(crate) const COPIED: [&str; 4] = ["records", "index", "scopes", "audit"];
+
+/// One record before and after a batch, as bytes and places.
+#[derive(Debug)]
+pub(crate) struct RowChange {
+    pub(crate) storage_key: Vec<u8>,
+    pub(crate) before: Option<IndexEntry>,
+    pub(crate) after: Option<(IndexEntry, Vec<u8>, Timestamp)>,
+}
+
+/// What one commit writes.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// In key order: neighbours share pages.
+    pub(crate) records: Vec<RowChange>,
+    /// Entries that belong to no record.
+    pub(crate) index_removed: Vec<Vec<u8>>,
+    /// The new count of each scope that changed; zero removes it.
+    pub(crate) scopes: Vec<(Vec<u8>, u64)>,
+    pub(crate) audit: Vec<(u64, Vec<u8>)>,
+    pub(crate) audit_removed: Vec<u64>,
+    pub(crate) meta: Meta,
+}
+
+impl Rows {
+    /// No record changes, only what the store knows about itself.
+    pub(crate) fn meta_only(meta: Meta) -> Self {
+        Self { records: vec![], index_removed: vec![], scopes: vec![], audit: vec![], audit_removed: vec![], meta }
+    }
+}
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Table {
+    db: Database,
+    health: Arc<Health>,
+    values: CheckKey,
+}
+
+impl Table {
+    /// Makes the tables in a file that has a superblock and nothing else.
+    pub(crate) fn create(file: Arc<dyn DiskFile>, id: &StoreId, meta: &Meta) -> Result<Self, StorageError> {
+        let table = Self::attach(file, id, 1024 * 1024)?;
+        guarded(|| {
+            let txn = table.begin_write()?;
+            for definition in [RECORDS, INDEX, SCOPES, AUDIT, META] {
+                txn.open_table(definition)?;
+            }
+            Ok(txn.commit()?)
+        })?;
+        table.commit(&Rows::meta_only(*meta))?;
+        Ok(table)
+    }
+
+    /// Opens a file that [`create`](Self::create) made. The caller has read its superblock.
+    pub(crate) fn open(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
+        // redb makes a new database in an empty file, which would make every key new.
+        if file.len().map_err(StorageError::Io)? <= 2 * 4096 {
+            return Err(StorageError::Damaged("the file is cut short: restore a backup".into()));
+        }
+        Self::attach(file, id, cache_bytes)
+    }
+
+    fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
+        let health = Arc::new(Health::default());
+        let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
+        let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
+        Ok(Self { db, health, values: CheckKey::for_values(id) })
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Lets go of the database; it closes with its last user. Errors and panics of a damaged file end here: a clean close
+    /// only saves work at the next open, nothing depends on it.
+    pub(crate) fn close(this: Arc<Self>) {
+        let _ = guarded(|| {
+            drop(this);
+            Ok(())
+        });
+    }
+
+    /// Starts a consistent look at all tables.
+    pub(crate) fn view(&self) -> Result<View<'_>, StorageError> {
+        guarded(|| {
+            let txn = self.db.begin_read()?;
+            let records = txn.open_table(RECORDS)?;
+            Ok(View { table: self, txn, records })
+        })
+    }
+
+    /// Makes one batch durable.
+    pub(crate) fn commit(&self, rows: &Rows) -> Result<(), StorageError> {
+        let meta = rows.meta.encode(&self.values)?;
+        guarded(|| {
+            let txn = self.begin_write()?;
+            write_records(&txn, &rows.records)?;
+            if !rows.index_removed.is_empty() {
+                let mut index = txn.open_table(INDEX)?;
+                for entry in &rows.index_removed {
+                    index.remove(&entry[..])?;
+                }
+            }
+            if !rows.scopes.is_empty() {
+                write_scopes(&txn, &rows.scopes)?;
+            }
+            if !rows.audit.is_empty() {
+                let mut table = txn.open_table(AUDIT)?;
+                for (number, frame) in &rows.audit {
+                    table.insert(&number.to_be_bytes()[..], &frame[..])?;
+                }
+                for number in &rows.audit_removed {
+                    table.remove(&number.to_be_bytes()[..])?;
+                }
+            }
+            txn.open_table(META)?.insert(META_KEY, &meta[..])?;
+            Ok(txn.commit()?)
+        })
+    }
+
+    /// Copies rows as they are, in order, for a backup.
+    pub(crate) fn insert_rows(&self, table: &'static str, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StorageError> {
+        guarded(|| {
+            let txn = self.begin_write()?;
+            {
+                let mut table = txn.open_table(Definition::new(table))?;
+                for (key, value) in rows {
+                    table.insert(&key[..], &value[..])?;
+                }
+            }
+            Ok(txn.commit()?)
+        })
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
+        let mut txn = self.db.begin_write()?;
+        txn.set_two_phase_commit(true);
+        txn.set_quick_repair(true);
+        Ok(txn)
+    }
+
+    pub(crate) fn encode(&self, storage_key: &[u8], record: &Record) -> Result<Vec<u8>, StorageError> {
+        encode_record(&self.values, storage_key, record)
+    }
+
+    pub(crate) fn values(&self) -> &CheckKey {
+        &self.values
+    }
+}
+
+/// Runs code of redb. Where it meets bytes that it never wrote it may panic; that is damage, and ends here. So does any
+/// operation that touched a damaged block, whatever redb made of it.
+fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StorageError> {
+    drop(take_problem());
+    let result = catch_unwind(AssertUnwindSafe(run));
+    match (result, take_problem()) {
+        (Ok(Ok(value)), None) => Ok(value),
+        (_, Some(problem)) => Err(problem),
+        (Ok(Err(error)), None) => Err(sort(error)),
+        (Err(_), None) => Err(StorageError::Damaged("the database is damaged".into())),
+    }
+}
+
+fn sort(error: redb::Error) -> StorageError {
+    match error {
+        redb::Error::Io(error) => StorageError::from_io(error),
+        redb::Error::Corrupted(what) => StorageError::Damaged(what),
+        redb::Error::TableDoesNotExist(_) | redb::Error::RepairAborted => StorageError::Damaged(error.to_string()),
+        redb::Error::UpgradeRequired(_) => StorageError::Unsupported(error.to_string()),
+        error => StorageError::Engine(error.to_string()),
+    }
+}
+
+fn write_records(txn: &WriteTransaction, changes: &[RowChange]) -> Result<(), redb::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut records = txn.open_table(RECORDS)?;
+    let mut index = txn.open_table(INDEX)?;
+    for change in changes {
+        let after = change.after.as_ref();
+        match after {
+            Some((_, frame, _)) => drop(records.insert(&change.storage_key[..], &frame[..])?),
+            None => drop(records.remove(&change.storage_key[..])?),
+        }
+        if change.before.as_ref() == after.map(|(entry, ..)| entry) {
+            continue;
+        }
+        if let Some(entry) = &change.before {
+            index.remove(&entry.to_bytes()[..])?;
+        }
+        if let Some((entry, _, first_seen_at)) = after {
+            index.insert(&entry.to_bytes()[..], &first_seen_at.as_millis().to_le_bytes()[..])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(), redb::Error> {
+    let mut table = txn.open_table(SCOPES)?;
+    for (prefix, count) in scopes {
+        match count {
+            0 => drop(table.remove(&prefix[..])?),
+            count => drop(table.insert(&prefix[..], &count.to_le_bytes()[..])?),
+        }
+    }
+    Ok(())
+}
+
+/// A consistent look at the tables.
+pub(crate) struct View<'t> {
+    table: &'t Table,
+    txn: ReadTransaction,
+    records: Reading,
+}
+
+/// Rows of one table: keys and values.
+pub(crate) type RawRows = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl View<'_> {
+    /// Returns a record's bytes.
+    fn frame(&self, storage_key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        guarded(|| Ok(self.records.get(storage_key)?.map(|frame| frame.value().to_vec())))
+    }
+
+    /// Returns a record; damage is an error.
+    pub(crate) fn record(&self, storage_key: &[u8]) -> Result<Option<Record>, StorageError> {
+        guarded(|| {
+            let found = self.records.get(storage_key)?;
+            Ok(found.map(|frame| decode_record(&self.table.values, storage_key, frame.value())))
+        })?
+        .transpose()
+    }
+
+    /// Returns how many bytes the record takes, damaged or not.
+    pub(crate) fn frame_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
+        Ok(self.frame(storage_key)?.map(|frame| frame.len()))
+    }
+
+    /// Returns up to `limit` records after `after` (and within `prefix`), each decoded or in its damaged state.
+    pub(crate) fn records_after(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Scanned>, StorageError> {
+        let rows = self.rows_after(RECORDS, prefix, after, limit)?;
+        let decode = |(key, frame): (Vec<u8>, Vec<u8>)| Scanned {
+            record: decode_record(&self.table.values, &key, &frame),
+            bytes: key.len() + frame.len(),
+            storage_key: key,
+        };
+        Ok(rows.into_iter().map(decode).collect())
+    }
+
+    /// Returns the raw rows of a table, in order.
+    pub(crate) fn raw_rows(&self, table: &'static str, after: Option<&[u8]>, limit: usize) -> Result<RawRows, StorageError> {
+        self.rows_after(Definition::new(table), &[], after, limit)
+    }
+
+    /// Returns index entries of a class, from its start or after an entry, up to a time, with when their records were first seen.
+    pub(crate) fn index(
+        &self,
+        class: Class,
+        after: Option<&[u8]>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(IndexEntry, Timestamp)>, StorageError> {
+        let start = IndexEntry::bound(class, Timestamp::default());
+        let end = IndexEntry::bound(class, until.saturating_add(std::time::Duration::from_millis(1)));
+        let from = after.map_or(Bound::Included(&start[..]), Bound::Excluded);
+        let rows = self.range(INDEX, (from, Bound::Excluded(&end[..])), limit)?;
+        rows.into_iter().map(|(key, value)| parse_index_row(&key, &value)).collect()
+    }
+
+    /// Returns index entries of all classes.
+    pub(crate) fn index_rows(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<(IndexEntry, Timestamp)>, StorageError> {
+        let rows = self.rows_after(INDEX, &[], after, limit)?;
+        rows.into_iter().map(|(key, value)| parse_index_row(&key, &value)).collect()
+    }
+
+    /// Returns whether the index has that entry.
+    pub(crate) fn has_index(&self, entry: &IndexEntry) -> Result<bool, StorageError> {
+        guarded(|| Ok(self.txn.open_table(INDEX)?.get(&entry.to_bytes()[..])?.is_some()))
+    }
+
+    /// Returns how many records a scope has.
+    pub(crate) fn scope_records(&self, prefix: &[u8]) -> Result<u64, StorageError> {
+        let found = guarded(|| Ok(self.txn.open_table(SCOPES)?.get(prefix)?.map(|count| count.value().to_vec())))?;
+        let Some(bytes) = found else { return Ok(0) };
+        let count = bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        count.ok_or_else(|| StorageError::Damaged("a scope's count is cut short".into()))
+    }
+
+    /// Returns the store's own state.
+    pub(crate) fn meta(&self) -> Result<Meta, StorageError> {
+        let found = guarded(|| Ok(self.txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec())))?;
+        let frame = found.ok_or_else(|| StorageError::Damaged("the store's metadata is missing".into()))?;
+        Meta::decode(&self.table.values, &frame)
+    }
+
+    fn rows_after(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RawRows, StorageError> {
+        let end = super::keys::after_prefix(prefix);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        self.range(table, (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded)), limit)
+    }
+
+    fn range(&self, table: Definition, range: (Bound<&[u8]>, Bound<&[u8]>), limit: usize) -> Result<RawRows, StorageError> {
+        if is_empty(range) {
+            return Ok(Vec::new());
+        }
+        guarded(|| {
+            let rows = self.txn.open_table(table)?;
+            let rows = rows.range::<&[u8]>(range)?.take(limit);
+            rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).map_err(Into::into)).collect()
+        })
+    }
+}
+
+/// redb panics on a range that ends before it starts.
+fn is_empty(range: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+    match range {
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
+        _ => false,
+    }
+}
+
+fn parse_index_row(key: &[u8], value: &[u8]) -> Result<(IndexEntry, Timestamp), StorageError> {
+    let entry = IndexEntry::parse(key);
+    let seen = value.first_chunk().map(|bytes| Timestamp::from_millis(u64::from_le_bytes(*bytes)));
+    entry.zip(seen).ok_or_else(|| StorageError::Damaged("an index entry does not decode".into()))
+}
+
+/// One record of a scan.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) storage_key: Vec<u8>,
+    pub(crate) record: Result<Record, StorageError>,
+    /// Of key and frame.
+    pub(crate) bytes: usize,
+}

@@ -1,0 +1,102 @@
+//! Removes expired records, a bounded step at a time. Each step is decided by the writer in the same order as all commands,
+//! so a sweep cannot remove what a caller has just been granted.
+
+use crate::{
+    Result, Store,
+    queue::{Message, SweepStep},
+    shared::{Patience, Shared},
+    storage::Position,
+    sync::promise::promise,
+    timer::Job,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Between two steps of one sweep, so that callers' commits get through.
+const STEP_PAUSE: Duration = Duration::from_millis(1);
+/// When the queue has no room, there is more urgent work.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// Records that were looked at because their time had come.
+    pub examined: u64,
+    /// Records that were removed.
+    pub removed: u64,
+    /// Nothing was removed, because the wall clock leapt ahead and is not believed yet.
+    pub paused: bool,
+}
+
+impl Store {
+    /// Removes all records that have expired, and lapsed attempts without a checkpoint whose retention is over.
+    ///
+    /// The background thread does the same; this is for tests, for operators, and for a store opened with
+    /// [`sweep_interval(None)`](crate::Options::sweep_interval).
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};
+    /// # use std::time::Duration;
+    /// let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let store = Options::new().clock(clock.clone()).retention(Duration::from_secs(60)).in_memory()?;
+    /// let key = Key::new("shop", "pay_1")?;
+    /// if let Begin::Fresh(lease) = store.begin(&key, Fingerprint::of(&[b"1"]))? {
+    ///     lease.complete("done")?;
+    /// }
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(store.sweep()?.removed, 1);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy), [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed) and
+    /// those of a write.
+    pub fn sweep(&self) -> Result<SweepReport> {
+        let shared = self.shared();
+        let mut report = SweepReport::default();
+        let mut after = None;
+        loop {
+            shared.check_writable()?;
+            let (fulfil, promise) = promise();
+            let reply = Box::new(move |result| drop(fulfil.send(result)));
+            let limit = shared.settings.sweep_batch;
+            shared.send(Message::Sweep { after: after.take(), limit, reply }, Patience::Queue)?;
+            let step: SweepStep = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
+            report.examined += step.examined;
+            report.removed += step.removed;
+            report.paused |= step.paused;
+            match step.next {
+                Some(next) => after = Some(next),
+                None => return Ok(report),
+            }
+        }
+    }
+}
+
+/// Plans the first sweep of an open store.
+pub(crate) fn plan(shared: &Shared) {
+    if let Some(interval) = shared.settings.sweep_interval {
+        plan_after(shared, interval, None);
+    }
+}
+
+/// One step, on the timer thread. The writer's reply plans the next.
+pub(crate) fn run(shared: &Arc<Shared>, after: Option<Position>) {
+    let again = shared.clone();
+    let reply = Box::new(move |result: Result<SweepStep>| {
+        match result.ok().and_then(|step| step.next) {
+            Some(next) => plan_after(&again, STEP_PAUSE, Some(next)),
+            None => plan(&again),
+        };
+    });
+    let limit = shared.settings.sweep_batch;
+    if shared.send(Message::Sweep { after, limit, reply }, Patience::None).is_err() {
+        plan_after(shared, BUSY_PAUSE, None);
+    }
+}
+
+fn plan_after(shared: &Shared, pause: Duration, after: Option<Position>) {
+    let at = shared.clock().monotonic().saturating_add(pause);
+    // A timer that has closed takes no more jobs, and needs none.
+    let _ = shared.timer.at(at, Job::Sweep { after });
+}

@@ -1,0 +1,13 @@
+//! The one place that names a lock, a channel or a thread, so that a model checker can take all of them over.
+//!
+//! A build with `--cfg shuttle` swaps every primitive for a scheduled one; the code above does not change.
+
+#[cfg(not(shuttle))]
+mod native;
+#[cfg(not(shuttle))]
+pub(crate) use native::*;
+
+#[cfg(shuttle)]
+mod model;
+#[cfg(shuttle)]
+pub(crate) use model::*;
