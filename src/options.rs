@@ -304,7 +304,7 @@ impl Options {
 }
 
 /// Refuses a value outside its range.
-pub(crate) fn within<T: PartialOrd + fmt::Debug>(name: &str, value: T, range: &RangeInclusive<T>) -> Result<()> {
+pub(crate) fn within<T: Copy + PartialOrd + fmt::Debug>(name: &str, value: T, range: &RangeInclusive<T>) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
     }

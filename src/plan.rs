@@ -189,8 +189,8 @@ impl<'r> Plan<'r> {
 
     /// Returns what has to become durable; `None` if nothing does.
     pub(crate) fn into_batch(self) -> Option<Batch> {
-        let changed = self.slots.into_iter().filter(|(_, slot)| slot.changed);
-        let changes = changed.map(|(key, slot)| (key, KeyChange { before: slot.before, after: slot.current }));
+        let touched = self.slots.into_iter().filter(|(_, slot)| slot.changed);
+        let changes = touched.map(|(key, slot)| (key, KeyChange { before: slot.before, after: slot.current }));
         let changes: BTreeMap<_, _> = changes.filter(|(_, change)| !change.is_nothing()).collect();
         // A key that was granted and freed within the batch leaves no record, but its token must not be given again.
         let nothing = changes.is_empty() && self.audit.is_empty() && self.stale.is_empty() && self.next_token == self.first_token;

@@ -150,12 +150,12 @@ impl Queue {
 
     /// Queues a message if there is room.
     pub(crate) fn try_send(&self, message: Message) -> Result<()> {
-        self.push(message, |message| self.sender.try_send(message))
+        self.push(message, |message| self.sender.try_send(message).map_err(|error| refusal(&error)))
     }
 
     /// Queues a message, waiting for room at most `timeout`.
     pub(crate) fn send(&self, message: Message, timeout: Duration) -> Result<()> {
-        self.push(message, |message| queue::send(&self.sender, message, timeout))
+        self.push(message, |message| queue::send(&self.sender, message, timeout).map_err(|error| refusal(&error)))
     }
 
     /// Ends the queue: what is in it is still done, then the writer stops.
@@ -175,7 +175,7 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    fn push(&self, message: Message, send: impl FnOnce(Message) -> std::result::Result<(), TrySendError<Message>>) -> Result<()> {
+    fn push(&self, message: Message, send: impl FnOnce(Message) -> Result<()>) -> Result<()> {
         if self.is_closed() {
             return Err(closed());
         }
@@ -184,13 +184,14 @@ impl Queue {
             self.took(bytes);
             return Err(busy("payloads"));
         }
-        send(message).map_err(|error| {
-            self.took(bytes);
-            match error {
-                TrySendError::Full(_) => busy("commands"),
-                TrySendError::Disconnected(_) => closed(),
-            }
-        })
+        send(message).inspect_err(|_| self.took(bytes))
+    }
+}
+
+fn refusal(error: &TrySendError<Message>) -> Error {
+    match error {
+        TrySendError::Full(_) => busy("commands"),
+        TrySendError::Disconnected(_) => closed(),
     }
 }
 

@@ -83,11 +83,9 @@ pub(crate) fn plan(shared: &Shared) {
 /// One step, on the timer thread. The writer's reply plans the next.
 pub(crate) fn run(shared: &Arc<Shared>, after: Option<Position>) {
     let again = shared.clone();
-    let reply = Box::new(move |result: Result<SweepStep>| {
-        match result.ok().and_then(|step| step.next) {
-            Some(next) => plan_after(&again, STEP_PAUSE, Some(next)),
-            None => plan(&again),
-        };
+    let reply = Box::new(move |result: Result<SweepStep>| match result.ok().and_then(|step| step.next) {
+        Some(next) => plan_after(&again, STEP_PAUSE, Some(next)),
+        None => plan(&again),
     });
     let limit = shared.settings.sweep_batch;
     if shared.send(Message::Sweep { after, limit, reply }, Patience::None).is_err() {

@@ -127,7 +127,7 @@ pub(crate) fn decide(record: Option<&Record>, command: &Command, now: Now, next_
     match command {
         Command::Begin { fingerprint, lease, retention, attempts_max } => {
             let terms = Terms { lease: *lease, retention: *retention, token: next_token };
-            begin(record, *fingerprint, terms, *attempts_max, now)
+            begin(record, *fingerprint, &terms, *attempts_max, now)
         }
         Command::End { token, kind, payload, retention } => end(record, *token, *kind, payload, *retention, now),
         Command::Release { token } => match held_by(record, *token) {
@@ -189,9 +189,9 @@ impl Terms {
     }
 }
 
-fn begin(record: Option<&Record>, fingerprint: Fingerprint, terms: Terms, attempts_max: u32, now: Now) -> Decision {
+fn begin(record: Option<&Record>, fingerprint: Fingerprint, terms: &Terms, attempts_max: u32, now: Now) -> Decision {
     let Some(record) = record.filter(|record| !is_expired(record, now)) else {
-        return grant_fresh(fingerprint, &terms, now);
+        return grant_fresh(fingerprint, terms, now);
     };
     if record.fingerprint != fingerprint {
         return Answer::Mismatch.alone();
@@ -205,7 +205,7 @@ fn begin(record: Option<&Record>, fingerprint: Fingerprint, terms: Terms, attemp
     if record.attempt >= attempts_max {
         return Answer::TooManyAttempts { attempts: record.attempt }.alone();
     }
-    grant_takeover(record, &terms, now)
+    grant_takeover(record, terms, now)
 }
 
 fn grant_fresh(fingerprint: Fingerprint, terms: &Terms, now: Now) -> Decision {

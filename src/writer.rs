@@ -55,25 +55,12 @@ impl Writer {
             self.shared.queue().took(message.bytes());
             if let Some(message) = gathered.add(message) {
                 self.batch(std::mem::take(&mut gathered.batch));
-                return self.special(message);
+                return handle_alone(message);
             }
             next = if gathered.is_full() { None } else { self.receiver.try_recv().ok() };
         }
         self.batch(gathered.batch);
         true
-    }
-
-    /// Handles what does not go into a batch; returns false at the end.
-    fn special(&mut self, message: Message) -> bool {
-        match message {
-            Message::Pause { paused, resume } => {
-                if paused.send(()).is_ok() {
-                    resume.wait();
-                }
-                true
-            }
-            _ => false,
-        }
     }
 
     fn batch(&mut self, batch: Vec<Message>) {
@@ -186,6 +173,19 @@ impl Writer {
             let is_filled = self.shared.storage.reserve().fill();
             self.low_space = (!is_filled).then_some(now);
         }
+    }
+}
+
+/// Handles what does not go into a batch; returns false at the end.
+fn handle_alone(message: Message) -> bool {
+    match message {
+        Message::Pause { paused, resume } => {
+            if paused.send(()).is_ok() {
+                resume.wait();
+            }
+            true
+        }
+        _ => false,
     }
 }
 

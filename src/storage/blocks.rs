@@ -279,7 +279,7 @@ fn runs(first: u64, bytes: usize) -> impl Iterator<Item = Run> {
 
 /// Returns the first block of an access that covers blocks whole, as redb's all do.
 fn whole_blocks(offset: u64, len: usize) -> io::Result<u64> {
-    if offset % BLOCK_BYTES != 0 || len % block_bytes() != 0 {
+    if !offset.is_multiple_of(BLOCK_BYTES) || !len.is_multiple_of(block_bytes()) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     Ok(offset / BLOCK_BYTES)

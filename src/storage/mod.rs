@@ -159,7 +159,7 @@ impl Storage {
         let meta_before = *self.meta.lock();
         let open = self.current().map_err(ApplyError::NotDone)?;
         let rows =
-            open.table.view().and_then(|view| self.rows(&open.table, &view, batch, meta_before)).map_err(ApplyError::NotDone)?;
+            open.table.view().and_then(|view| Self::rows(&open.table, &view, batch, meta_before)).map_err(ApplyError::NotDone)?;
         match open.table.commit(&rows) {
             Ok(()) => (),
             Err(cause) => self.recover(&open, cause, &rows.meta)?,
@@ -202,7 +202,7 @@ impl Storage {
         table.commit(&Rows::meta_only(*wanted)).map_err(ApplyError::Indeterminate)
     }
 
-    fn rows(&self, table: &Table, view: &View<'_>, batch: &Batch, mut meta: Meta) -> Result<Rows, StorageError> {
+    fn rows(table: &Table, view: &View<'_>, batch: &Batch, mut meta: Meta) -> Result<Rows, StorageError> {
         let mut scopes: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
         let mut records = Vec::with_capacity(batch.changes.len());
         for (key, change) in &batch.changes {
