@@ -273,7 +273,9 @@ impl Asking {
     }
 
     fn woken(&mut self, woken: Option<()>) -> Result<()> {
-        let () = woken.ok_or_else(|| self.store.shared().broken_promise())?;
+        if woken.is_none() {
+            self.store.shared().check_writable()?;
+        }
         self.step = Step::Ask;
         Ok(())
     }

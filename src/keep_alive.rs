@@ -126,11 +126,14 @@ impl Renewal {
     fn plan(self: &Arc<Self>, shared: &Shared, pause: Duration) {
         if self.state.lock().ended.is_none() {
             let at = shared.clock().monotonic().saturating_add(pause);
-            let _ = shared.timer.at(at, Job::Renew(self.clone()));
+            if shared.timer.at(at, Job::Renew(self.clone())).is_none() {
+                self.end(false);
+            }
         }
     }
 
-    fn end(&self, lost: bool) {
+    /// Ends the renewal and tells those who listen.
+    pub(crate) fn end(&self, lost: bool) {
         let listeners = {
             let mut state = self.state.lock();
             state.ended.get_or_insert(lost);

@@ -167,7 +167,7 @@ impl Store {
         let total = shared.storage.counts().records();
         let compacted = shared.storage.compact(&mut |records| on_progress(Progress { records, total }));
         if let Some(error) = compacted.as_ref().err().filter(|error| error.is_indeterminate()) {
-            shared.poison.set(error.to_string());
+            shared.stop_writing(error.to_string());
         }
         // The writer also goes on if this thread panics, because then the promise is dropped.
         let _ = resume.send(());

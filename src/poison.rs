@@ -33,17 +33,3 @@ impl Poison {
         }
     }
 }
-
-/// Poisons the store if the thread that holds it panics.
-pub(crate) struct PoisonOnPanic<'p> {
-    pub(crate) poison: &'p Poison,
-    pub(crate) thread: &'static str,
-}
-
-impl Drop for PoisonOnPanic<'_> {
-    fn drop(&mut self) {
-        if crate::sync::panicking() {
-            self.poison.set(format!("the {} thread panicked", self.thread));
-        }
-    }
-}

@@ -122,11 +122,31 @@ impl Shared {
         sent.map_err(|error| self.poison.check().err().unwrap_or(error))
     }
 
+    /// Refuses all writes from here on, and sends away those who wait for one.
+    pub(crate) fn stop_writing(&self, reason: impl Into<String>) {
+        self.poison.set(reason);
+        self.waiters.clear();
+    }
+
     /// What a promise means that nobody fulfilled.
     pub(crate) fn broken_promise(&self) -> Error {
         match self.poison.reason() {
             Some(reason) => Error::new(ErrorKind::Indeterminate, format!("the store stopped before it answered: {reason}")),
             None => closed(),
+        }
+    }
+}
+
+/// Stops all writes if the thread that holds it panics: without it nobody would do its work, or notice.
+pub(crate) struct StopOnPanic<'s> {
+    pub(crate) shared: &'s Shared,
+    pub(crate) thread: &'static str,
+}
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if crate::sync::panicking() {
+            self.shared.stop_writing(format!("the {} thread panicked", self.thread));
         }
     }
 }

@@ -1,6 +1,13 @@
 //! One thread for everything that happens at a time: waits that end, leases that are renewed, sweeps.
 
-use crate::{Key, Signal, keep_alive::Renewal, poison::PoisonOnPanic, shared::Shared, storage::Position, sweep, sync::Mutex};
+use crate::{
+    Key, Signal,
+    keep_alive::Renewal,
+    shared::{Shared, StopOnPanic},
+    storage::Position,
+    sweep,
+    sync::Mutex,
+};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// What happens at a time.
@@ -58,7 +65,11 @@ impl Timer {
             state.closed = true;
             std::mem::take(&mut state.jobs)
         };
-        drop(jobs);
+        for job in jobs.into_values() {
+            if let Job::Renew(renewal) = job {
+                renewal.end(false);
+            }
+        }
         self.changed.set();
     }
 
@@ -83,7 +94,7 @@ enum Next {
 
 /// The timer thread.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let _poison = PoisonOnPanic { poison: &shared.poison, thread: "timer" };
+    let _stop = StopOnPanic { shared, thread: "timer" };
     while let Some(next) = shared.timer.next(shared.clock().monotonic()) {
         match next {
             Next::Wait(until) => shared.clock().wait(&shared.timer.changed, until),

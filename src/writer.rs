@@ -6,9 +6,8 @@ use crate::{
     limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX},
     plan::{Admission, Plan},
     queue::{Claim, Message, SweepStep},
-    shared::Shared,
+    shared::{Shared, StopOnPanic},
     storage::{ApplyError, Position, StorageError},
-    store::watched,
     sync::queue::Receiver,
     transition::{Answer, Now},
 };
@@ -43,7 +42,8 @@ impl Writer {
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) {
         let shared = self.shared.clone();
-        watched(&shared, move || while self.turn() {});
+        let _stop = StopOnPanic { shared: &shared, thread: "writer" };
+        while self.turn() {}
     }
 
     /// Does one batch; returns false after the last.
@@ -115,7 +115,7 @@ impl Writer {
     /// Fail-stop: after a failed sync nobody knows what the disk holds, and trying again would only hide that.
     fn poison(&self, batch: Vec<Message>, cause: StorageError) {
         let cause = cause.into_error(format!("writing {}", self.shared.storage.path()));
-        self.shared.poison.set(cause.to_string());
+        self.shared.stop_writing(cause.to_string());
         let message = format!("{cause}; open the store again and ask what became of it");
         refuse(&self.shared, batch, &Error::new(ErrorKind::Indeterminate, message).caused_by(cause));
     }
@@ -203,7 +203,9 @@ impl Gathered {
         match &message {
             Message::Pause { .. } | Message::Shutdown => return Some(message),
             Message::Sweep { .. } => self.has_sweep = true,
-            _ => (),
+            Message::Command(_) => (),
+            #[cfg(feature = "ndjson")]
+            Message::Import { .. } => (),
         }
         self.bytes += message.bytes();
         self.batch.push(message);
