@@ -60,11 +60,14 @@ impl Storage {
             }
             (OpenMode::Existing, false) => return Err(missing(&*disk, name)),
         };
-        let context = || format!("opening {}", disk.path(name));
-        let table =
-            Table::open(locked.file.clone(), &locked.id, options.cache_bytes).map_err(|error| error.into_error(context()))?;
-        let meta = take_over(&*disk, name, &locked, &table, options.accept_restored)?;
         let reserve = Reserve::new(disk.clone(), name, options.reserve_bytes);
+        let (table, meta) = match open_table(&*disk, name, &locked, options) {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                reserve.release();
+                open_table(&*disk, name, &locked, options)
+            }
+            opened => opened,
+        }?;
         Ok(Self {
             name: name.to_owned(),
             id: locked.id,
@@ -84,6 +87,13 @@ impl Storage {
             Table::close(open.table);
         }
     }
+}
+
+fn open_table(disk: &dyn Disk, name: &str, locked: &Locked, options: StorageOptions) -> Result<(Table, Meta)> {
+    let table = Table::open(locked.file.clone(), &locked.id, options.cache_bytes)
+        .map_err(|error| error.into_error(format!("opening {}", disk.path(name))))?;
+    let meta = take_over(disk, name, locked, &table, options.accept_restored)?;
+    Ok((table, meta))
 }
 
 fn exists(disk: &dyn Disk, name: &str) -> Result<bool> {
@@ -114,7 +124,11 @@ fn lost_message(disk: &dyn Disk, name: &str) -> String {
 fn lock_existing(disk: &dyn Disk, name: &str) -> Result<Locked> {
     let context = || format!("opening {}", disk.path(name));
     let file = disk.open(name).map_err(|error| Error::io(context(), error))?;
-    if !file.try_lock().map_err(|error| Error::io(context(), error))? {
+    // A compaction may replace the file while it is being opened: the lock has to be on the file that has the name.
+    let is_locked = file.try_lock().map_err(|error| Error::io(context(), error))?;
+    let named = disk.id(name).map_err(|error| Error::io(context(), error))?;
+    let opened = file.id().map_err(|error| Error::io(context(), error))?;
+    if !is_locked || named != opened {
         return Err(locked_by_other(disk, name));
     }
     let id = superblock::read(&*file).map_err(|error| error.into_error(context()))?;
