@@ -38,7 +38,8 @@ impl Store {
     /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};
     /// # use std::time::Duration;
     /// let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    /// let store = Options::new().clock(clock.clone()).retention(Duration::from_secs(60)).in_memory()?;
+    /// let options = Options::new().clock(clock.clone()).retention(Duration::from_secs(60));
+    /// let store = options.sweep_interval(None).in_memory()?;
     /// let key = Key::new("shop", "pay_1")?;
     /// if let Begin::Fresh(lease) = store.begin(&key, Fingerprint::of(&[b"1"]))? {
     ///     lease.complete("done")?;
