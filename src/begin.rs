@@ -143,7 +143,8 @@ struct Asking {
     key: Key,
     command: Command,
     patience: Patience,
-    /// On the monotonic clock; `None` when the caller does not wait.
+    wait: Duration,
+    /// On the monotonic clock, from the first question on; `None` when the caller does not wait.
     deadline: Option<Duration>,
     step: Step,
 }
@@ -171,13 +172,13 @@ impl Asking {
         within("lease", lease, &LEASE)?;
         within("wait", options.wait, &(Duration::ZERO..=WAIT_MAX))?;
         let (retention, attempts_max) = (settings.retention, settings.attempts_max);
-        let now = store.shared().clock().monotonic();
         Ok(Self {
             store: store.clone(),
             key: key.clone(),
             command: Command::Begin { fingerprint, lease, retention, attempts_max },
             patience,
-            deadline: (!options.wait.is_zero()).then(|| now.saturating_add(options.wait)),
+            wait: options.wait,
+            deadline: None,
             step: Step::Ask,
         })
     }
@@ -230,7 +231,10 @@ impl Asking {
     }
 
     /// Joins the waiters first, so that an end between the answer and the wait still wakes this caller.
-    fn ask(&self) -> Step {
+    fn ask(&mut self) -> Step {
+        if self.deadline.is_none() && !self.wait.is_zero() {
+            self.deadline = Some(self.store.shared().clock().monotonic().saturating_add(self.wait));
+        }
         let place = match self.deadline.map(|_| Place::take(self.store.shared(), &self.key)).transpose() {
             Ok(place) => place,
             Err(error) => return Step::Answer(Ticket::ready(Err(error)), None),

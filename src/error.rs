@@ -68,6 +68,8 @@ pub enum ErrorKind {
     Poisoned,
     /// The store was closed. Nothing happened.
     Closed,
+    /// The progress callback stopped the work. What was made of it so far is of no use, or, for an import, is in the store.
+    Stopped,
 }
 
 impl Error {

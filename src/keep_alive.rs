@@ -1,5 +1,5 @@
 use crate::{
-    ErrorKind, FencingToken, Key, Result,
+    ErrorKind, FencingToken, Key, Result, State,
     queue::{Claim, Message, Request},
     shared::{Patience, Shared},
     sync::{
@@ -7,9 +7,10 @@ use crate::{
         promise::{Fulfil, Promise, promise},
     },
     timer::Job,
-    transition::Command,
+    transition::{Answer, Command},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -31,29 +32,62 @@ const RETRIES_PER_LEASE: u32 = 20;
 #[derive(Debug)]
 pub struct KeepAlive(Arc<Renewal>);
 
-/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt did.
+/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt did, the guard was dropped
+/// or the store was closed.
 #[derive(Debug)]
-pub struct LeaseLost(Promise<bool>);
+pub struct LeaseLost {
+    promise: Promise<bool>,
+    renewal: Arc<Renewal>,
+    id: u64,
+}
 
 /// A renewal that goes on.
 pub(crate) struct Renewal {
     key: Key,
     token: FencingToken,
     lease: Duration,
-    state: Mutex<State>,
+    state: Mutex<Progress>,
 }
 
 #[derive(Default)]
-struct State {
+struct Progress {
     /// `Some(true)` when the lease was lost, `Some(false)` when nothing is left to renew.
     ended: Option<bool>,
-    listeners: Vec<Fulfil<bool>>,
+    /// When the lease lapses unless it is renewed, on the monotonic clock.
+    lapses: Duration,
+    listeners: BTreeMap<u64, Fulfil<bool>>,
+    next_id: u64,
+}
+
+/// Hands the writer's answer to the renewal, or the lack of one.
+struct Report {
+    renewal: Option<Arc<Renewal>>,
+    shared: Arc<Shared>,
+}
+
+impl Report {
+    fn tell(mut self, result: Result<Claim>) {
+        if let Some(renewal) = self.renewal.take() {
+            renewal.renewed(&self.shared, result);
+        }
+    }
+}
+
+impl Drop for Report {
+    /// There was no room, or the writer is gone.
+    fn drop(&mut self) {
+        if let Some(renewal) = self.renewal.take() {
+            let kind = self.shared.check_writable().err().map_or(ErrorKind::Busy, |error| error.kind());
+            renewal.retry(&self.shared, kind);
+        }
+    }
 }
 
 impl KeepAlive {
     pub(crate) fn start(shared: &Arc<Shared>, key: &Key, token: FencingToken, lease: Duration) -> Self {
-        let renewal = Renewal { key: key.clone(), token, lease, state: Mutex::default() };
-        let renewal = Arc::new(renewal);
+        let lapses = shared.clock().monotonic().saturating_add(lease);
+        let state = Mutex::new(Progress { lapses, ..Progress::default() });
+        let renewal = Arc::new(Renewal { key: key.clone(), token, lease, state });
         renewal.plan(shared, lease / RENEWALS_PER_LEASE);
         Self(renewal)
     }
@@ -67,11 +101,13 @@ impl KeepAlive {
     pub fn lost(&self) -> LeaseLost {
         let (fulfil, promise) = promise();
         let mut state = self.0.state.lock();
+        let id = state.next_id;
+        state.next_id += 1;
         match state.ended {
-            None => state.listeners.push(fulfil),
+            None => drop(state.listeners.insert(id, fulfil)),
             Some(lost) => drop(fulfil.send(lost)),
         }
-        LeaseLost(promise)
+        LeaseLost { promise, renewal: self.0.clone(), id }
     }
 }
 
@@ -83,8 +119,9 @@ impl Drop for KeepAlive {
 
 impl LeaseLost {
     /// Blocks until the lease is lost (`true`) or renewal ended (`false`).
-    pub fn wait(self) -> bool {
-        self.0.wait().unwrap_or(false)
+    pub fn wait(mut self) -> bool {
+        let (_, spent) = promise();
+        std::mem::replace(&mut self.promise, spent).wait().unwrap_or(false)
     }
 }
 
@@ -92,7 +129,14 @@ impl Future for LeaseLost {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
-        Pin::new(&mut self.0).poll(context).map(|lost| lost.unwrap_or(false))
+        Pin::new(&mut self.promise).poll(context).map(|lost| lost.unwrap_or(false))
+    }
+}
+
+impl Drop for LeaseLost {
+    fn drop(&mut self) {
+        let listener = self.renewal.state.lock().listeners.remove(&self.id);
+        drop(listener);
     }
 }
 
@@ -103,23 +147,37 @@ impl Renewal {
             return;
         }
         let command = Command::Renew { token: self.token, lease: self.lease, retention: shared.settings.retention };
-        let (this, again) = (self.clone(), shared.clone());
-        let reply = Box::new(move |result: Result<Claim>| this.renewed(&again, result));
+        let report = Report { renewal: Some(self.clone()), shared: shared.clone() };
+        let reply = Box::new(move |result: Result<Claim>| report.tell(result));
         let request = Request { key: self.key.clone(), command, reason: None, reply };
-        if let Err(error) = shared.send(Message::Command(request), Patience::None) {
-            self.renewed(shared, Err(error));
-        }
+        // A request that cannot be sent is dropped, and its report tells the renewal.
+        let _ = shared.send(Message::Command(request), Patience::None);
     }
 
     fn renewed(self: Arc<Self>, shared: &Arc<Shared>, result: Result<Claim>) {
-        use crate::transition::Answer::Renewed;
         match result.map(Claim::claim) {
-            Ok(Renewed { .. }) => self.plan(shared, self.lease / RENEWALS_PER_LEASE),
-            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full) => {
-                self.plan(shared, self.lease / RETRIES_PER_LEASE);
+            Ok(Answer::Renewed { .. }) => {
+                self.state.lock().lapses = shared.clock().monotonic().saturating_add(self.lease);
+                self.plan(shared, self.lease / RENEWALS_PER_LEASE);
             }
-            Err(error) if error.kind() == ErrorKind::Closed => self.end(false),
-            Ok(_) | Err(_) => self.end(true),
+            Ok(_) => self.end(!self.is_ended_by_its_holder(shared)),
+            Err(error) => self.retry(shared, error.kind()),
+        }
+    }
+
+    fn is_ended_by_its_holder(&self, shared: &Shared) -> bool {
+        let record = shared.storage.read(|reader| reader.get(&self.key)).ok().flatten();
+        record.is_some_and(|record| record.token == self.token && record.state != State::InFlight)
+    }
+
+    /// A renewal that did not happen is tried again while the lease lasts.
+    fn retry(self: Arc<Self>, shared: &Arc<Shared>, kind: ErrorKind) {
+        let is_hopeless = matches!(kind, ErrorKind::Poisoned | ErrorKind::Indeterminate | ErrorKind::Closed);
+        let has_lapsed = shared.clock().monotonic() >= self.state.lock().lapses;
+        if is_hopeless || has_lapsed {
+            self.end(kind != ErrorKind::Closed);
+        } else {
+            self.plan(shared, self.lease / RETRIES_PER_LEASE);
         }
     }
 
@@ -139,7 +197,7 @@ impl Renewal {
             state.ended.get_or_insert(lost);
             std::mem::take(&mut state.listeners)
         };
-        for listener in listeners {
+        for listener in listeners.into_values() {
             let _ = listener.send(lost);
         }
     }

@@ -19,7 +19,8 @@ pub struct Scope(Arc<str>);
 
 /// Names one operation: a [`Scope`] and the id that the client sent (`Idempotency-Key`, an x402 payment id, ...).
 ///
-/// The id is 1 to 255 bytes of UTF-8, compared byte by byte. `Debug` and `Display` shorten it, so that logs hold no whole key.
+/// The id is 1 to 255 bytes of UTF-8, compared byte by byte. `Debug` and `Display` show its first half at most, so that logs hold
+/// no whole key.
 ///
 /// ```
 /// use idemstore::Key;
@@ -94,11 +95,10 @@ impl Scope {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN_CHARS: usize = 10;
-        let mut chars = self.id.chars();
-        let shown: String = chars.by_ref().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
-        let rest = if chars.next().is_some() { "..." } else { "" };
-        write!(f, "{} {shown}{rest}", self.scope.0.escape_debug())
+        const SHOWN_CHARS_MAX: usize = 10;
+        let shown = SHOWN_CHARS_MAX.min(self.id.chars().count() / 2);
+        let shown: String = self.id.chars().take(shown).flat_map(char::escape_debug).collect();
+        write!(f, "{} {shown}...", self.scope.0.escape_debug())
     }
 }
 

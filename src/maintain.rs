@@ -5,7 +5,7 @@ use crate::{
     limits::{DAMAGE_NAMED_MAX, REASON_BYTES_MAX},
     queue::Message,
     shared::Patience,
-    storage::{Counts, ScanFilter, ScanRow},
+    storage::{Counts, ScanRow, StorageError},
     store::{check_payload, unexpected},
     sync::promise::promise,
     transition::{Answer, Command, Ending},
@@ -67,7 +67,8 @@ impl Store {
     /// Ends an attempt whose lease has lapsed, without its token: what a person, or a job that asks the payment provider,
     /// does about an unknown effect. Leaves an audit row with `reason` (1 to 1024 bytes).
     ///
-    /// A record that is damaged can be [released](Resolution::Released), which is the only way to get its key back.
+    /// A record that is damaged in itself can be [released](Resolution::Released), which is the only way to get its key back.
+    /// One whose page cannot be read cannot: export the rest, or restore a backup.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound); [`InFlight`](ErrorKind::InFlight) while a live lease holds the key;
@@ -106,26 +107,23 @@ impl Store {
     ///
     /// # Errors
     /// [`Corrupted`](ErrorKind::Corrupted) when damage keeps the store from finding its records at all;
-    /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed); also `Closed` when `on_progress` stops it.
+    /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed); [`Stopped`](ErrorKind::Stopped) by `on_progress`.
     pub fn verify(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<VerifyReport> {
         let storage = &self.shared().storage;
-        let failed = |error: crate::storage::StorageError| error.into_error("verifying");
+        let failed = |error: StorageError| error.into_error("verifying");
         let before = storage.counts();
-        let (mut report, mut found, mut after) = (VerifyReport::default(), Counts::default(), None);
-        loop {
-            let piece = storage.scan(&ScanFilter::All, after.as_ref(), VERIFY_RECORDS).map_err(failed)?;
-            for row in &piece.rows {
+        let (mut report, mut found) = (VerifyReport::default(), Counts::default());
+        storage.walk(VERIFY_RECORDS, |rows| {
+            for row in rows {
                 report.add(row);
                 found.add(row);
             }
-            proceed(&mut on_progress, report.records, before.records())?;
-            after = piece.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        loop {
-            let (astray, next) = storage.check_index(after.as_ref(), VERIFY_RECORDS).map_err(failed)?;
+            report.unindexed += storage.unindexed(rows).map_err(failed)?;
+            proceed(&mut on_progress, report.records, before.records())
+        })?;
+        let mut after = None;
+        // Where the index is damaged, its records have been counted as unindexed.
+        while let Ok((astray, next)) = storage.check_index(after.as_ref(), VERIFY_RECORDS) {
             report.astray += astray;
             after = next;
             if after.is_none() {
@@ -143,7 +141,8 @@ impl Store {
     ///
     /// # Errors
     /// [`AlreadyExists`](ErrorKind::AlreadyExists), [`Io`](ErrorKind::Io), [`Full`](ErrorKind::Full),
-    /// [`Corrupted`](ErrorKind::Corrupted), [`Closed`](ErrorKind::Closed); also `Closed` when `on_progress` stops it.
+    /// [`Corrupted`](ErrorKind::Corrupted) when a page cannot be read, [`Closed`](ErrorKind::Closed);
+    /// [`Stopped`](ErrorKind::Stopped) by `on_progress`.
     pub fn backup(&self, to: impl AsRef<Path>, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
         let storage = &self.shared().storage;
         let total = storage.counts().records();
@@ -164,6 +163,7 @@ impl Store {
         let (resume, resumed) = promise();
         shared.send(Message::Pause { paused, resume: resumed }, Patience::Queue)?;
         is_paused.wait().ok_or_else(|| shared.broken_promise())?;
+        shared.poison.check()?;
         let total = shared.storage.counts().records();
         let compacted = shared.storage.compact(&mut |records| on_progress(Progress { records, total }));
         if let Some(error) = compacted.as_ref().err().filter(|error| error.is_indeterminate()) {
@@ -178,7 +178,7 @@ impl Store {
 pub(crate) fn proceed(on_progress: &mut impl FnMut(Progress) -> ControlFlow<()>, records: u64, total: u64) -> Result<()> {
     match on_progress(Progress { records, total }) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::new(ErrorKind::Closed, "stopped by the progress callback")),
+        ControlFlow::Break(()) => Err(Error::new(ErrorKind::Stopped, "stopped by the progress callback")),
     }
 }
 
@@ -191,8 +191,6 @@ impl VerifyReport {
             if self.damaged_keys.len() < DAMAGE_NAMED_MAX {
                 self.damaged_keys.push(row.key.clone());
             }
-        } else if !row.indexed {
-            self.unindexed += 1;
         }
     }
 }

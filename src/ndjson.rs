@@ -6,7 +6,7 @@ use crate::{
     maintain::proceed,
     queue::{ImportStep, Message},
     shared::Patience,
-    storage::{Position, ScanFilter, ScanRow},
+    storage::ScanRow,
     store::check_payload,
     sync::promise::promise,
 };
@@ -94,26 +94,18 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](crate::ErrorKind::Io) when `to` refuses; [`Corrupted`](crate::ErrorKind::Corrupted), [`Closed`](crate::ErrorKind::Closed); also `Closed`
-    /// when `on_progress` stops it.
+    /// [`Io`](crate::ErrorKind::Io) when `to` refuses; [`Corrupted`](crate::ErrorKind::Corrupted), [`Closed`](crate::ErrorKind::Closed);
+    /// [`Stopped`](crate::ErrorKind::Stopped) by `on_progress`.
     pub fn export(&self, mut to: impl Write, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<ExportReport> {
         let storage = &self.shared().storage;
         let total = storage.counts().records();
         let mut report = ExportReport::default();
-        let mut after: Option<Position> = None;
-        loop {
-            let piece = storage.scan(&ScanFilter::All, after.as_ref(), PIECE_RECORDS);
-            let piece = piece.map_err(|error| error.into_error("exporting"))?;
-            for row in &piece.rows {
-                report.write(&mut to, row)?;
-            }
-            proceed(&mut on_progress, report.exported, total)?;
-            after = piece.next;
-            if after.is_none() {
-                to.flush().map_err(|error| Error::io("exporting", error))?;
-                return Ok(report);
-            }
-        }
+        storage.walk(PIECE_RECORDS, |rows| {
+            rows.iter().try_for_each(|row| report.write(&mut to, row))?;
+            proceed(&mut on_progress, report.exported, total)
+        })?;
+        to.flush().map_err(|error| Error::io("exporting", error))?;
+        Ok(report)
     }
 
     /// Adds records that another store exported. What the store knows already is never overwritten. Attempts in flight
@@ -124,8 +116,8 @@ impl Store {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) names the line that is not one of an export;
-    /// [`Io`](crate::ErrorKind::Io) when `from` refuses; [`Full`](crate::ErrorKind::Full) and those of a write; also `Closed` when
-    /// `on_progress` stops it.
+    /// [`Io`](crate::ErrorKind::Io) when `from` refuses; [`Full`](crate::ErrorKind::Full) and those of a write;
+    /// [`Stopped`](crate::ErrorKind::Stopped) by `on_progress`.
     pub fn import(&self, from: impl BufRead, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<ImportReport> {
         let mut lines = Lines { from, number: 0 };
         let mut report = ImportReport::default();

@@ -2,11 +2,11 @@
 
 use crate::{
     Error, ErrorKind, FencingToken, Key, OutcomeKind, Result, Scope,
-    limits::TOKEN_MAX,
+    limits::{BATCH_BYTES_MAX, TOKEN_MAX},
     options::Settings,
     queue::{Request, SweepStep},
     record::Record,
-    storage::{Batch, Before, Counts, DueEntry, KeyChange, NewAuditRow, Reader, StorageError},
+    storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Reader, StorageError},
     transition::{self, Answer, Change, Command, Decision, Now},
 };
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub(crate) struct Plan<'r> {
     next_token: u64,
     /// By how many records.
     grown: i64,
+    /// Payload bytes of stored records that the plan holds on to.
+    loaded_bytes: usize,
     audit: Vec<NewAuditRow>,
     stale: Vec<DueEntry>,
 }
@@ -44,7 +46,24 @@ struct Slot {
 impl<'r> Plan<'r> {
     pub(crate) fn new(reader: &'r Reader<'r>, settings: &'r Settings, now: Now, next_token: u64, admission: Admission) -> Self {
         let (slots, audit, stale) = Default::default();
-        Self { reader, settings, now, admission, slots, first_token: next_token, next_token, grown: 0, audit, stale }
+        Self {
+            reader,
+            settings,
+            now,
+            admission,
+            slots,
+            first_token: next_token,
+            next_token,
+            grown: 0,
+            loaded_bytes: 0,
+            audit,
+            stale,
+        }
+    }
+
+    /// Returns whether the batch should end here, because of the memory that its records take.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.loaded_bytes >= BATCH_BYTES_MAX
     }
 
     /// Decides one command.
@@ -108,23 +127,35 @@ impl<'r> Plan<'r> {
     }
 
     /// Removes what is due, and index entries that belong to no record.
-    pub(crate) fn sweep(&mut self, due: Vec<DueEntry>, limit: usize) -> SweepStep {
-        let examined = due.len();
-        let next = due.last().filter(|_| examined == limit).map(DueEntry::position);
-        let mut removed = 0;
-        for entry in due {
-            let Some(key) = entry.key.clone() else { continue };
-            // A damaged record stays, as a sign that its key was used.
-            let Ok(slot) = self.slot(&key) else { continue };
-            match &slot.before {
-                Before::Present(record) if entry.is_of(record) => {
-                    removed += u64::from(matches!(self.decide(&key, &Command::Sweep), Ok(Answer::Swept)));
-                }
-                Before::Present(_) | Before::Absent => self.stale.push(entry),
-                Before::Damaged => (),
+    pub(crate) fn sweep(&mut self, due: Due) -> SweepStep {
+        let mut step = SweepStep { next: due.next, ..SweepStep::default() };
+        for entry in due.entries {
+            if self.is_heavy() {
+                break;
+            }
+            step.examined += 1;
+            let position = entry.position();
+            step.removed += u64::from(self.sweep_entry(entry));
+            if self.is_heavy() {
+                step.next = Some(position);
             }
         }
-        SweepStep { examined: examined as u64, removed, paused: false, next }
+        step
+    }
+
+    /// Returns whether the record was removed.
+    fn sweep_entry(&mut self, entry: DueEntry) -> bool {
+        let Some(key) = entry.key.clone() else { return false };
+        // A damaged record stays, as a sign that its key was used.
+        let Ok(slot) = self.slot(&key) else { return false };
+        match &slot.before {
+            Before::Present(record) if entry.is_of(record) => matches!(self.decide(&key, &Command::Sweep), Ok(Answer::Swept)),
+            Before::Present(_) | Before::Absent => {
+                self.stale.push(entry);
+                false
+            }
+            Before::Damaged => false,
+        }
     }
 
     #[cfg(feature = "ndjson")]
@@ -181,6 +212,7 @@ impl<'r> Plan<'r> {
     fn slot(&mut self, key: &Key) -> Result<&mut Slot> {
         if !self.slots.contains_key(key) {
             let current = self.reader.get(key).map_err(|error| damaged(key, error))?;
+            self.loaded_bytes += current.as_ref().map_or(0, |record| record.payload.len());
             let before = current.clone().map_or(Before::Absent, Before::Present);
             self.slots.insert(key.clone(), Slot { before, current, changed: false });
         }

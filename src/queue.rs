@@ -161,8 +161,8 @@ impl Queue {
     /// Ends the queue: what is in it is still done, then the writer stops.
     pub(crate) fn close(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
-            // Blocks until there is room; the writer makes some. Without a writer there is nobody to stop.
-            let _ = self.sender.send(Message::Shutdown);
+            // Only wakes a writer that waits for work. If there is no room it is at work, and sees the mark when it is through.
+            let _ = self.sender.try_send(Message::Shutdown);
         }
     }
 

@@ -126,13 +126,17 @@ impl Shared {
     pub(crate) fn stop_writing(&self, reason: impl Into<String>) {
         self.poison.set(reason);
         self.waiters.clear();
+        self.timer.end_renewals(true);
     }
 
     /// What a promise means that nobody fulfilled.
     pub(crate) fn broken_promise(&self) -> Error {
         match self.poison.reason() {
-            Some(reason) => Error::new(ErrorKind::Indeterminate, format!("the store stopped before it answered: {reason}")),
-            None => closed(),
+            None if self.queue.is_closed() => closed(),
+            reason => {
+                let reason = reason.unwrap_or_else(|| "its writer is gone".into());
+                Error::new(ErrorKind::Indeterminate, format!("the store stopped before it answered: {reason}"))
+            }
         }
     }
 }

@@ -25,8 +25,8 @@ pub struct Stats {
     pub io: IoCounts,
     /// Records that the sweeps removed.
     pub swept: u64,
-    /// How long ago the record that expired first, and is still stored, did.
-    pub sweep_lag: Duration,
+    /// How long ago the record that expired first, and is still stored, did. `None` when the index is damaged.
+    pub sweep_lag: Option<Duration>,
     /// Since when the oldest record in flight has been known, of the first 100,000.
     pub oldest_in_flight: Option<Timestamp>,
     /// Callers that wait for an attempt to end.
@@ -93,13 +93,16 @@ impl Store {
     /// Returns the store's figures.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), [`Corrupted`](ErrorKind::Corrupted), [`Closed`](ErrorKind::Closed).
+    /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed).
     pub fn stats(&self) -> Result<Stats> {
         let shared = self.shared();
         let now = shared.now();
         let failed = |error: crate::storage::StorageError| error.into_error("reading figures");
         let counts = shared.storage.counts();
-        let oldest_due = shared.storage.oldest_due(now.wall).map_err(failed)?;
+        // These come from the index. If it is damaged, everything else must still be told.
+        let lag = shared.storage.oldest_due(now.wall).ok();
+        let lag = lag.map(|due| due.map_or(Duration::ZERO, |due| now.wall.saturating_since(due)));
+        let oldest_in_flight = shared.storage.oldest_in_flight(OLDEST_EXAMINED_MAX).ok().flatten();
         let (answers, commits, swept) = shared.stats.snapshot();
         Ok(Stats {
             in_flight: counts.in_flight,
@@ -111,8 +114,8 @@ impl Store {
             commits,
             io: shared.storage.io(),
             swept,
-            sweep_lag: oldest_due.map_or(Duration::ZERO, |due| now.wall.saturating_since(due)),
-            oldest_in_flight: shared.storage.oldest_in_flight(OLDEST_EXAMINED_MAX).map_err(failed)?,
+            sweep_lag: lag,
+            oldest_in_flight,
             waiting: shared.waiters.count(),
             clock_doubted: shared.clock_doubted(),
             is_poisoned: shared.poison.reason().is_some(),
@@ -167,10 +170,7 @@ impl StatsCell {
     }
 
     /// Counts a commit.
-    pub(crate) fn committed(&self, commands: usize, took: Duration, is_durable: bool) {
-        if !is_durable {
-            return;
-        }
+    pub(crate) fn committed(&self, commands: usize, took: Duration) {
         let mut gathered = self.0.lock();
         gathered.latencies.add(took);
         let commits = &mut gathered.commits;

@@ -301,10 +301,14 @@ impl Running {
         let shared = &self.shared;
         shared.queue().close();
         shared.timer.close();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
-            // A thread that panicked has poisoned the store.
-            let _ = thread.join();
+        // Held to the end, so that of two closers neither returns before the file is closed.
+        let mut threads = self.threads.lock();
+        for thread in threads.drain(..) {
+            // A waker of the caller's may drop the last handle on one of the threads themselves; it cannot wait for itself.
+            if !sync::is_current(&thread) {
+                // A thread that panicked has poisoned the store.
+                let _ = thread.join();
+            }
         }
         shared.waiters.clear();
         shared.storage.close();

@@ -60,17 +60,26 @@ impl Timer {
 
     /// Ends the thread; jobs that have not run never do.
     pub(crate) fn close(&self) {
-        let jobs = {
+        self.state.lock().closed = true;
+        self.end_renewals(false);
+        let jobs = std::mem::take(&mut self.state.lock().jobs);
+        drop(jobs);
+        self.changed.set();
+    }
+
+    /// Ends all renewals: nobody will run them any more.
+    pub(crate) fn end_renewals(&self, lost: bool) {
+        let is_renewal = |job: &Job| matches!(job, Job::Renew(_));
+        let renewals: Vec<Job> = {
             let mut state = self.state.lock();
-            state.closed = true;
-            std::mem::take(&mut state.jobs)
+            let ids: Vec<JobId> = state.jobs.iter().filter(|(_, job)| is_renewal(job)).map(|(&id, _)| id).collect();
+            ids.iter().filter_map(|id| state.jobs.remove(id)).collect()
         };
-        for job in jobs.into_values() {
+        for job in renewals {
             if let Job::Renew(renewal) = job {
-                renewal.end(false);
+                renewal.end(lost);
             }
         }
-        self.changed.set();
     }
 
     /// Returns the next job that is due, or when to look again; `None` when closed.

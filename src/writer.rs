@@ -7,7 +7,7 @@ use crate::{
     plan::{Admission, Plan},
     queue::{Claim, Message, SweepStep},
     shared::{Shared, StopOnPanic},
-    storage::{ApplyError, Position, StorageError},
+    storage::{ApplyError, Due, Position, StorageError},
     sync::queue::Receiver,
     transition::{Answer, Now},
 };
@@ -16,12 +16,17 @@ use std::{sync::Arc, time::Duration};
 /// How often a full disk is tried again.
 const SPACE_CHECK: Duration = Duration::from_secs(1);
 
+/// How far the note beside the store may be behind.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The writer thread's state.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     receiver: Receiver<Message>,
     /// Set while the disk is full: when it was last tried.
     low_space: Option<Duration>,
+    /// When the note beside the store was last brought up to date.
+    noted: Duration,
 }
 
 /// What a message will be told, if the batch becomes durable.
@@ -35,20 +40,25 @@ enum Planned {
 
 impl Writer {
     pub(crate) fn new(shared: &Arc<Shared>, receiver: Receiver<Message>, low_space: bool) -> Self {
-        let low_space = low_space.then(|| shared.clock().monotonic());
-        Self { shared: shared.clone(), receiver, low_space }
+        let now = shared.clock().monotonic();
+        Self { shared: shared.clone(), receiver, low_space: low_space.then_some(now), noted: now }
     }
 
-    /// Works until the queue is closed.
+    /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let shared = self.shared.clone();
         let _stop = StopOnPanic { shared: &shared, thread: "writer" };
-        while self.turn() {}
+        while let Some(first) = self.next() {
+            self.turn(first);
+        }
     }
 
-    /// Does one batch; returns false after the last.
-    fn turn(&mut self) -> bool {
-        let Ok(first) = self.receiver.recv() else { return false };
+    fn next(&self) -> Option<Message> {
+        if self.shared.queue().is_closed() { self.receiver.try_recv().ok() } else { self.receiver.recv().ok() }
+    }
+
+    /// Gathers a batch and does it.
+    fn turn(&mut self, first: Message) {
         let mut gathered = Gathered::default();
         let mut next = Some(first);
         while let Some(message) = next {
@@ -60,32 +70,37 @@ impl Writer {
             next = if gathered.is_full() { None } else { self.receiver.try_recv().ok() };
         }
         self.batch(gathered.batch);
-        true
     }
 
-    fn batch(&mut self, batch: Vec<Message>) {
-        if batch.is_empty() {
-            return;
+    fn batch(&mut self, mut batch: Vec<Message>) {
+        while !batch.is_empty() {
+            self.try_space();
+            match self.settle(batch) {
+                Ok(rest) => batch = rest,
+                Err((batch, cause)) => return self.not_done(batch, cause),
+            }
         }
-        self.try_space();
+        self.note();
+    }
+
+    /// Applies a batch and tells everybody. Returns what did not fit into it, or all of it if nothing took effect.
+    fn settle(&self, mut batch: Vec<Message>) -> Result<Vec<Message>, (Vec<Message>, StorageError)> {
+        // Before the promises of the batch are dropped, if something here panics: then nobody knows.
+        let _stop = StopOnPanic { shared: &self.shared, thread: "writer" };
         if let Err(poisoned) = self.shared.poison.check() {
             refuse(&self.shared, batch, &poisoned);
-            return;
+            return Ok(Vec::new());
         }
-        if let Err((batch, cause)) = self.settle(batch) {
-            self.not_done(batch, cause);
-        }
-    }
-
-    /// Applies a batch and tells everybody; gives it back if nothing took effect.
-    fn settle(&self, batch: Vec<Message>) -> Result<(), (Vec<Message>, StorageError)> {
         let (planned, applied) = self.apply(&batch);
-        match applied {
-            Ok(()) => deliver(&self.shared, batch, planned),
-            Err(ApplyError::Indeterminate(cause)) => self.poison(batch, cause),
-            Err(ApplyError::NotDone(cause)) => return Err((batch, cause)),
+        if let Err(ApplyError::NotDone(cause)) = applied {
+            return Err((batch, cause));
         }
-        Ok(())
+        let rest = batch.split_off(planned.len());
+        match applied {
+            Err(ApplyError::Indeterminate(cause)) => self.poison(batch, cause),
+            _ => deliver(&self.shared, batch, planned),
+        }
+        Ok(rest)
     }
 
     /// Nothing of the batch took effect. Perhaps one command is to blame, or the disk is full and only new keys have to
@@ -97,13 +112,23 @@ impl Writer {
             self.low_space = Some(self.shared.clock().monotonic());
             self.shared.storage.reserve().release();
         }
-        if batch.len() == 1 && (was_low || !is_full) {
+        let has_hope = batch.len() > 1 || (is_full && !was_low) || matches!(batch.first(), Some(Message::Sweep { .. }));
+        if !has_hope {
             return self.refuse_not_done(batch, cause);
         }
         for message in batch {
             if let Err((batch, cause)) = self.settle(vec![message]) {
-                self.refuse_not_done(batch, cause);
+                self.not_done_alone(batch, cause);
             }
+        }
+    }
+
+    fn not_done_alone(&self, mut batch: Vec<Message>, cause: StorageError) {
+        match (batch.pop(), cause) {
+            (Some(Message::Sweep { after, limit, reply }), StorageError::Damaged(_)) => {
+                reply(self.sweep_around(after.as_ref(), limit));
+            }
+            (message, cause) => self.refuse_not_done(message.into_iter().collect(), cause),
         }
     }
 
@@ -125,22 +150,41 @@ impl Writer {
     /// A crash before the commit's last sync returns: nothing of the batch happened, and nobody was told otherwise. After
     /// it: all of the batch is durable, and some callers may not have heard; they ask again and find it.
     fn apply(&self, batch: &[Message]) -> (Vec<Planned>, Result<(), ApplyError>) {
+        let now = self.shared.now();
+        let planned = |plan: &mut Plan<'_>| {
+            let mut planned = Vec::with_capacity(batch.len());
+            for message in batch {
+                if plan.is_heavy() && !planned.is_empty() {
+                    break;
+                }
+                planned.push(self.plan(plan, message, now));
+            }
+            planned
+        };
+        let (planned, applied) = self.apply_plan(now, batch.len(), planned);
+        (planned.unwrap_or_default(), applied)
+    }
+
+    /// Makes a plan durable.
+    fn apply_plan<T>(&self, now: Now, commands: usize, plan: impl Fn(&mut Plan<'_>) -> T) -> (Option<T>, Result<(), ApplyError>) {
         let shared = &self.shared;
         let started = shared.clock().monotonic();
-        let now = shared.now();
-        let (planned, changes) = match shared.storage.read(|reader| {
+        let decided = shared.storage.read(|reader| {
             let admission = Admission { counts: shared.storage.counts(), refuse_new: self.low_space.is_some() };
-            let mut plan = Plan::new(reader, &shared.settings, now, shared.storage.next_token(), admission);
-            let planned = batch.iter().map(|message| self.plan(&mut plan, message, now)).collect();
-            Ok((planned, plan.into_batch()))
-        }) {
-            Ok(decided) => decided,
-            Err(cause) => return (Vec::new(), Err(ApplyError::NotDone(cause))),
+            let mut draft = Plan::new(reader, &shared.settings, now, shared.storage.next_token(), admission);
+            let planned = plan(&mut draft);
+            Ok((planned, draft.into_batch()))
+        });
+        let (planned, changes) = match decided {
+            Ok((planned, Some(changes))) => (planned, changes),
+            Ok((planned, None)) => return (Some(planned), Ok(())),
+            Err(cause) => return (None, Err(ApplyError::NotDone(cause))),
         };
-        let Some(changes) = changes else { return (planned, Ok(())) };
         let applied = shared.storage.apply(&changes);
-        shared.stats.committed(batch.len(), shared.clock().monotonic().saturating_sub(started), applied.is_ok());
-        (planned, applied)
+        if applied.is_ok() {
+            shared.stats.committed(commands, shared.clock().monotonic().saturating_sub(started));
+        }
+        (Some(planned), applied)
     }
 
     fn plan(&self, plan: &mut Plan<'_>, message: &Message, now: Now) -> Planned {
@@ -162,7 +206,37 @@ impl Writer {
             return Ok(SweepStep { paused: true, ..SweepStep::default() });
         }
         let due = self.shared.storage.due(now.wall, after, limit);
-        Ok(plan.sweep(due.map_err(|error| error.into_error("sweeping"))?, limit))
+        Ok(plan.sweep(due.map_err(|error| error.into_error("sweeping"))?))
+    }
+
+    /// Sweeps beside damage: one entry at a time, leaving those that cannot be removed.
+    fn sweep_around(&self, after: Option<&Position>, limit: usize) -> Result<SweepStep> {
+        let failed = |error: StorageError| error.into_error("sweeping");
+        let now = self.shared.now();
+        let due = self.shared.storage.due(now.wall, after, limit).map_err(failed)?;
+        let mut step = SweepStep { next: due.next, ..SweepStep::default() };
+        for entry in due.entries {
+            let alone = |plan: &mut Plan<'_>| plan.sweep(Due { entries: vec![entry.clone()], next: None });
+            match self.apply_plan(now, 1, alone) {
+                (Some(one), Ok(())) => step.removed += one.removed,
+                (_, Err(ApplyError::Indeterminate(cause))) => {
+                    self.shared.stop_writing(cause.to_string());
+                    return Err(failed(cause));
+                }
+                _ => (),
+            }
+            step.examined += 1;
+        }
+        Ok(step)
+    }
+
+    /// Now and then writes down, beside the store, how far it has got.
+    fn note(&mut self) {
+        let now = self.shared.clock().monotonic();
+        if now.saturating_sub(self.noted) >= NOTE_INTERVAL {
+            self.noted = now;
+            self.shared.storage.note_progress();
+        }
     }
 
     /// While the disk is full: looks now and then whether there is space again.
@@ -176,16 +250,12 @@ impl Writer {
     }
 }
 
-/// Handles what does not go into a batch; returns false at the end.
-fn handle_alone(message: Message) -> bool {
-    match message {
-        Message::Pause { paused, resume } => {
-            if paused.send(()).is_ok() {
-                resume.wait();
-            }
-            true
-        }
-        _ => false,
+/// Handles what does not go into a batch.
+fn handle_alone(message: Message) {
+    if let Message::Pause { paused, resume } = message
+        && paused.send(()).is_ok()
+    {
+        resume.wait();
     }
 }
 
@@ -220,6 +290,8 @@ impl Gathered {
 
 /// Tells everybody what was decided; it is durable.
 fn deliver(shared: &Arc<Shared>, batch: Vec<Message>, planned: Vec<Planned>) {
+    // A waker of the caller's may panic.
+    let _stop = StopOnPanic { shared, thread: "writer" };
     for (message, planned) in batch.into_iter().zip(planned) {
         match (message, planned) {
             (Message::Command(request), Planned::Command(result)) => {

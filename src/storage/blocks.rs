@@ -2,7 +2,9 @@
 //!
 //! redb trusts what it reads. A flipped bit in a branch page makes it look for a key in the wrong leaf and answer that
 //! there is none, and for this store "none" means "run the payment". So a block that does not verify never reaches redb: it
-//! gets zeros instead, which no page of its format starts with, and the lookup fails instead of missing.
+//! gets a page of ones instead. No page of its format starts with such a byte, so a descent fails instead of missing; and the
+//! counts and offsets in it (65,535 entries, at 4 GiB) point outside the page, so that code which takes the type for granted,
+//! such as the merge of two leaves, fails as well.
 //!
 //! Layout, in blocks of 4 KiB: the superblock; then groups of one block of checks and the 256 blocks they belong to. redb
 //! never overwrites a page that a durable state refers to, so a block and its check need not be written in one step: until
@@ -28,6 +30,8 @@ const GROUP_BLOCKS: u64 = 256;
 const SECTOR_BYTES: usize = 512;
 const HEADER_BYTES_MAX: usize = SECTOR_BYTES - CHECK_BYTES;
 const CHECK_STEP: u64 = CHECK_BYTES as u64;
+/// What redb sees of a block that is not sound.
+const DAMAGED: u8 = 0xFF;
 
 /// What redb sees as its file.
 #[derive(Debug)]
@@ -89,6 +93,11 @@ thread_local! {
 /// Takes what the current thread met in the file since the last call.
 pub(crate) fn take_problem() -> Option<StorageError> {
     PROBLEM.with_borrow_mut(Option::take)
+}
+
+/// Whether the current thread met anything in the file since [`take_problem`].
+pub(crate) fn has_problem() -> bool {
+    PROBLEM.with_borrow(Option::is_some)
 }
 
 fn note(problem: StorageError) {
@@ -223,8 +232,8 @@ impl redb::StorageBackend for Blocks {
             Ok(false) => StorageError::Damaged(format!("a block at {offset} does not match its check")),
             Err(error) => StorageError::Damaged(format!("a block at {offset} is unreadable: {error}")),
         };
-        // An error would make redb refuse everything from here on. Zeros make it fail for this page alone.
-        out.fill(0);
+        // An error would make redb refuse everything from here on. This makes it fail for this page alone.
+        out.fill(DAMAGED);
         self.health.damaged_reads.fetch_add(1, Ordering::Relaxed);
         note(problem);
         Ok(())
@@ -348,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_block_reads_as_zeros_and_is_counted() {
+    fn a_damaged_block_reads_as_ones_and_is_counted() {
         let disk = MemoryDisk::new();
         let backend = blocks(&disk);
         backend.set_len(4 * BLOCK_BYTES).unwrap();
@@ -359,7 +368,7 @@ mod tests {
             backend.file.write_at(position, &[byte[0] ^ 4]).unwrap();
             let mut read = vec![1; 4096];
             backend.read(2 * BLOCK_BYTES, &mut read).unwrap();
-            assert!(read.iter().all(|&byte| byte == 0));
+            assert!(read.iter().all(|&byte| byte == DAMAGED));
             assert!(matches!(take_problem(), Some(StorageError::Damaged(_))));
         }
         assert_eq!(backend.health.io().damaged_reads, 2);

@@ -3,9 +3,10 @@
 use super::{
     Open, Storage,
     disk::{Disk, DiskFile},
-    error::StorageError,
+    error::{ApplyError, StorageError},
     lifecycle::{create_temporary, temporary_name, write_new},
-    table::{COPIED, Rows, Table, View},
+    table::{COPIED, Rows, Table},
+    view::View,
 };
 use crate::{Error, ErrorKind, Result};
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
@@ -51,10 +52,14 @@ impl Storage {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
         let table = Table::open(file.clone(), &self.id, self.cache_bytes).map_err(|error| error.into_error(context()))?;
+        // What somebody else has put there is not ours to replace.
+        if let Err(ApplyError::Indeterminate(error) | ApplyError::NotDone(error)) = self.check_still_in_place() {
+            return Err(error.into_error(context()));
+        }
         self.disk.rename_over(temporary, &self.name).map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
         let new = Open { file, table: Arc::new(table) };
-        if let Some(old) = self.open.write().replace(new) {
+        if let Some(old) = self.replace(new) {
             *self.earlier_io.lock() += old.table.health().io();
             Table::close(old.table);
         }
@@ -72,11 +77,15 @@ impl Storage {
             let target = Table::open(file.clone(), &self.id, self.cache_bytes)?;
             let result = copy_rows(&source.view()?, &target, is_backup, on_rows);
             Table::close(target.into());
+            if source.health().is_retired() {
+                let message = "the store was opened anew meanwhile; try again";
+                return Err(StorageError::Engine(message.into()));
+            }
             result
         })();
         match copied {
             Ok(true) => Ok(file),
-            Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{}: stopped by the progress callback", context()))),
+            Ok(false) => Err(Error::new(ErrorKind::Stopped, format!("{}: stopped by the progress callback", context()))),
             Err(error) => Err(error.into_error(context())),
         }
     }
@@ -88,12 +97,12 @@ fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'
     for table in COPIED {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = view.raw_rows(table, after.as_deref(), COPY_ROWS)?;
-            let Some((last, _)) = rows.last() else { break };
+            let piece = view.raw_rows(table, after.as_deref(), COPY_ROWS)?;
+            let Some((last, _)) = piece.rows.last() else { break };
             after = Some(last.clone());
-            target.insert_rows(table, &rows)?;
+            target.insert_rows(table, &piece.rows)?;
             if table == "records" {
-                copied += rows.len() as u64;
+                copied += piece.rows.len() as u64;
                 if on_rows(copied).is_break() {
                     return Ok(false);
                 }

@@ -6,7 +6,7 @@ use super::{
     error::StorageError,
     frame::StoreId,
     meta::Meta,
-    owner::{self, Owner},
+    owner::{self, Note, Owner},
     reserve::Reserve,
     superblock,
     table::{Rows, Table},
@@ -19,7 +19,10 @@ use crate::{
 use std::{
     hash::{BuildHasher, RandomState},
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Tokens skipped when an old copy is taken into use: more than any store grants between a backup and its restore.
@@ -70,6 +73,7 @@ impl Storage {
         }?;
         Ok(Self {
             name: name.to_owned(),
+            noted_batch: AtomicU64::new(meta.batch),
             id: locked.id,
             cache_bytes: options.cache_bytes,
             reserve,
@@ -80,8 +84,21 @@ impl Storage {
         })
     }
 
+    /// Writes down how far the store has got, so that an older copy of it is recognised. A failure only leaves the older note.
+    pub(crate) fn note_progress(&self) {
+        let meta = *self.meta.lock();
+        let is_sound = self.current().is_ok_and(|open| !open.table.health().sync_failed());
+        if is_sound && self.noted_batch.load(Ordering::Acquire) != meta.batch {
+            let noted = write_note(&*self.disk, &self.name, &self.id, &meta);
+            if noted.is_ok() {
+                self.noted_batch.store(meta.batch, Ordering::Release);
+            }
+        }
+    }
+
     /// Closes the file and gives up its lock, as soon as nobody reads any more.
     pub(crate) fn close(&self) {
+        self.note_progress();
         if let Some(open) = self.open.write().take() {
             *self.earlier_io.lock() += open.table.health().io();
             Table::close(open.table);
@@ -107,8 +124,8 @@ fn exists(disk: &dyn Disk, name: &str) -> Result<bool> {
 fn missing(disk: &dyn Disk, name: &str) -> Error {
     let path = disk.path(name);
     let message = match owner::read(disk, name) {
-        Some(_) => lost_message(disk, name),
-        None => format!("opening {path}: there is no such file; create the store once with Store::create"),
+        Ok(Note::Missing) => format!("opening {path}: there is no such file; create the store once with Store::create"),
+        _ => lost_message(disk, name),
     };
     Error::new(ErrorKind::NotFound, message)
 }
@@ -137,9 +154,9 @@ fn lock_existing(disk: &dyn Disk, name: &str) -> Result<Locked> {
 
 fn locked_by_other(disk: &dyn Disk, name: &str) -> Error {
     let who = match owner::read(disk, name) {
-        Some(owner) if owner.process == std::process::id() => "this process has it open already".to_owned(),
-        Some(owner) => format!("another process has it open (pid {})", owner.process),
-        None => "another process has it open".to_owned(),
+        Ok(Note::Of(owner)) if owner.process == std::process::id() => "this process has it open already".to_owned(),
+        Ok(Note::Of(owner)) => format!("another process has it open (pid {})", owner.process),
+        _ => "another process has it open".to_owned(),
     };
     Error::new(ErrorKind::Locked, format!("opening {}: {who}", disk.path(name)))
 }
@@ -149,7 +166,7 @@ fn create(disk: &dyn Disk, name: &str, now: Timestamp) -> Result<Locked> {
     let path = disk.path(name);
     let context = |error| Error::io(format!("creating {path}"), error);
     disk.check_private().map_err(context)?;
-    if owner::read(disk, name).is_some() {
+    if owner::read(disk, name).map_err(context)? != Note::Missing {
         return Err(Error::new(ErrorKind::NotFound, lost_message(disk, name)));
     }
     let temporary = temporary_name(name);
@@ -170,22 +187,33 @@ pub(super) fn write_new(file: &Arc<dyn DiskFile>, id: &StoreId, now: Timestamp, 
     file.sync().map_err(StorageError::from_io)
 }
 
+/// The name of a file that is not whole yet. Unlikely to be anybody's own.
 pub(super) fn temporary_name(name: &str) -> String {
-    format!("{name}.tmp")
+    format!("{name}.idemstore-unfinished")
 }
 
-/// Creates and locks a file for something that gets its name when it is whole. What an earlier crash left is removed.
-pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<dyn DiskFile>> {
-    let context = |error| Error::io(format!("creating {}", disk.path(temporary)), error);
-    let busy = || Error::new(ErrorKind::Locked, format!("{} is being written by another process", disk.path(temporary)));
+/// Removes what a creation, compaction or backup left that crashed; not what another process is writing.
+fn remove_unfinished(disk: &dyn Disk, temporary: &str) -> io::Result<bool> {
     match disk.open(temporary) {
-        Ok(stale) if stale.try_lock().map_err(context)? => disk.remove(temporary).map_err(context)?,
-        Ok(_) => return Err(busy()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => return Err(context(error)),
+        Ok(stale) if stale.try_lock()? => disk.remove(temporary).map(|()| true),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates and locks a file for something that gets its name when it is whole.
+pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<dyn DiskFile>> {
+    let context = |error| StorageError::from_io(error).into_error(format!("creating {}", disk.path(temporary)));
+    let busy = || Error::new(ErrorKind::Locked, format!("{} is being written by another process", disk.path(temporary)));
+    if !remove_unfinished(disk, temporary).map_err(context)? {
+        return Err(busy());
     }
     let file = disk.create(temporary).map_err(context)?;
-    if file.try_lock().map_err(context)? { Ok(file) } else { Err(busy()) }
+    let is_locked = file.try_lock().map_err(context)?;
+    // Between its creation and its lock another process may have taken the file for one that a crash left.
+    let is_named = disk.id(temporary).is_ok_and(|named| file.id().is_ok_and(|ours| ours == named));
+    if is_locked && is_named { Ok(file) } else { Err(busy()) }
 }
 
 /// Makes this open the store's owner: counts the incarnation, durably, before anything else is decided.
@@ -193,30 +221,51 @@ fn take_over(disk: &dyn Disk, name: &str, locked: &Locked, table: &Table, accept
     let path = disk.path(name);
     let failed = |error: StorageError| error.into_error(format!("opening {path}"));
     let mut meta = table.view().and_then(|view| view.meta()).map_err(failed)?;
-    let known = owner::read(disk, name).filter(|owner| owner.store == locked.id).map_or(0, |owner| owner.incarnation);
-    if meta.is_backup != 0 || known > meta.incarnation {
+    let note = owner::read(disk, name).map_err(|error| Error::io(format!("opening {path}"), error))?;
+    if let Some(what) = suspicion(&note, &locked.id, &meta) {
         if !accept_restored {
-            return Err(restored(&path, &meta));
+            return Err(restored(&path, what, &meta));
         }
-        meta.incarnation = meta.incarnation.max(known);
+        if let Note::Of(owner) = note {
+            meta.incarnation = meta.incarnation.max(owner.incarnation);
+            meta.batch = meta.batch.max(owner.batch);
+        }
         meta.next_token = meta.next_token.saturating_add(RESTORE_TOKEN_GAP).min(TOKEN_MAX);
         meta.is_backup = 0;
     }
     meta.incarnation += 1;
     meta.batch += 1;
     table.commit(&Rows::meta_only(meta)).map_err(failed)?;
-    let owner = Owner { store: locked.id, incarnation: meta.incarnation, process: std::process::id() };
-    owner::write(disk, name, &owner).map_err(|error| StorageError::from_io(error).into_error(format!("opening {path}")))?;
-    // Left by a creation or compaction that crashed.
-    let _ = disk.remove(&temporary_name(name));
+    write_note(disk, name, &locked.id, &meta)
+        .map_err(|error| StorageError::from_io(error).into_error(format!("opening {path}")))?;
+    // A failure leaves a file that nobody needs, and the next open tries again.
+    let _ = remove_unfinished(disk, &temporary_name(name));
     Ok(meta)
 }
 
-fn restored(path: &str, meta: &Meta) -> Error {
-    let what = if meta.is_backup != 0 { "is a backup" } else { "is an older copy of a store that has been used since" };
+/// Writes down who owns the store and how far it has got.
+pub(super) fn write_note(disk: &dyn Disk, name: &str, id: &StoreId, meta: &Meta) -> io::Result<()> {
+    let Meta { incarnation, batch, .. } = *meta;
+    owner::write(disk, name, &Owner { store: *id, incarnation, batch, process: std::process::id() })
+}
+
+/// Says why the file may not be the latest state of the store that was here.
+fn suspicion(note: &Note, id: &StoreId, meta: &Meta) -> Option<&'static str> {
+    match note {
+        _ if meta.is_backup != 0 => Some("is a backup"),
+        Note::Unreadable => Some("cannot be told to be the latest state, because the note beside it is unreadable"),
+        Note::Of(owner) if owner.store != *id => Some("is another store than the one that was here"),
+        Note::Of(owner) if owner.incarnation > meta.incarnation || owner.batch > meta.batch => {
+            Some("is an older copy of a store that has been used since")
+        }
+        Note::Of(_) | Note::Missing => None,
+    }
+}
+
+fn restored(path: &str, what: &str, meta: &Meta) -> Error {
     let message = format!(
-        "opening {path}: the file {what}, as of {} ms after the epoch. It does not know the keys begun since then and would \
-         let their payments run again. If that is acceptable, open it once with Options::accept_restored(true)",
+        "opening {path}: the file {what}; its state is as of {} ms after the epoch. It does not know the keys begun since then \
+         and would let their payments run again. If that is acceptable, open it once with Options::accept_restored(true)",
         meta.high_water_ms
     );
     Error::new(ErrorKind::Restored, message)

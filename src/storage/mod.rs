@@ -15,6 +15,7 @@ mod reserve;
 mod scan;
 mod superblock;
 mod table;
+mod view;
 
 pub use audit::AuditRow;
 pub use blocks::IoCounts;
@@ -22,7 +23,7 @@ pub(crate) use codec::FRAME_BYTES_MIN;
 pub(crate) use error::{ApplyError, StorageError};
 pub(crate) use lifecycle::{OpenMode, StorageOptions};
 pub(crate) use meta::Counts;
-pub(crate) use scan::{DueEntry, Position, ScanFilter, ScanRow};
+pub(crate) use scan::{Due, DueEntry, Position, ScanFilter, ScanRow};
 
 use crate::{
     FencingToken, Key, Timestamp,
@@ -35,8 +36,12 @@ use frame::StoreId;
 use keys::{IndexEntry, storage_key};
 use meta::Meta;
 use reserve::Reserve;
-use std::{collections::BTreeMap, sync::Arc};
-use table::{RowChange, Rows, Table, View};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+use table::{RowChange, Rows, Table};
+use view::View;
 
 /// How often a read starts again because the file was opened anew underneath it.
 const READ_TRIES: usize = 8;
@@ -48,6 +53,8 @@ pub(crate) struct Storage {
     name: String,
     id: StoreId,
     cache_bytes: usize,
+    /// The batch that the note beside the store tells of.
+    noted_batch: AtomicU64,
     reserve: Reserve,
     /// `None` once closed.
     open: RwLock<Option<Open>>,
@@ -143,9 +150,12 @@ impl Storage {
             tries += 1;
             let table = self.current()?.table;
             let result = table.view().and_then(|view| look(view, &table));
-            // What was read while the new database wrote to the same file may be a mixture.
-            if !table.health().is_retired() || tries == READ_TRIES {
+            if !table.health().is_retired() {
                 return result;
+            }
+            // What was read while the new database wrote to the same file may be a mixture.
+            if tries == READ_TRIES {
+                return Err(StorageError::Engine("the file was opened anew too often while it was read".into()));
             }
         }
     }
@@ -186,6 +196,10 @@ impl Storage {
         if open.table.health().sync_failed() {
             return Err(ApplyError::Indeterminate(cause));
         }
+        if matches!(cause, StorageError::Full(_)) {
+            // Opening writes as well, and on a copy-on-write file system that takes space.
+            self.reserve.release();
+        }
         open.table.health().retire();
         let reopened =
             Table::open(open.file.clone(), &self.id, self.cache_bytes).and_then(|table| Ok((table.view()?.meta()?, table)));
@@ -194,12 +208,17 @@ impl Storage {
         };
         *self.earlier_io.lock() += open.table.health().io();
         let table = Arc::new(table);
-        *self.open.write() = Some(Open { file: open.file.clone(), table: table.clone() });
+        self.replace(Open { file: open.file.clone(), table: table.clone() });
         if found.batch != wanted.batch {
             return Err(ApplyError::NotDone(cause));
         }
         // The batch is there, yet its last sync may not have run: a commit on top of it makes it durable.
         table.commit(&Rows::meta_only(*wanted)).map_err(ApplyError::Indeterminate)
+    }
+
+    /// Puts another file or database in the place of the current one; returns that, unless the store was closed.
+    fn replace(&self, new: Open) -> Option<Open> {
+        self.open.write().as_mut().map(|open| std::mem::replace(open, new))
     }
 
     fn rows(table: &Table, view: &View<'_>, batch: &Batch, mut meta: Meta) -> Result<Rows, StorageError> {
@@ -219,7 +238,11 @@ impl Storage {
         });
         let scopes = scopes.collect::<Result<_, StorageError>>()?;
         let (audit, audit_removed) = number_audit_rows(table, batch, &mut meta)?;
-        let index_removed = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
+        let mut index_removed: Vec<_> = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
+        for (key, _) in batch.changes.iter().filter(|(_, change)| matches!(change.before, Before::Damaged)) {
+            let entries = scan::in_flight_entries_of(view, &storage_key(key))?;
+            index_removed.extend(entries.iter().map(IndexEntry::to_bytes));
+        }
         meta.batch += 1;
         meta.next_token = batch.next_token;
         meta.high_water_ms = meta.high_water_ms.max(batch.now.as_millis());
@@ -275,7 +298,7 @@ impl std::ops::AddAssign for IoCounts {
 fn row_change(table: &Table, place: Vec<u8>, change: &KeyChange) -> Result<RowChange, StorageError> {
     let before = match &change.before {
         Before::Present(record) => Some(IndexEntry::of(&place, record)),
-        // The index entry of a damaged record cannot be found; the sweep removes it when its time has come.
+        // A damaged record does not say which index entry is its own: see where the rows are put together.
         Before::Absent | Before::Damaged => None,
     };
     let after = match &change.after {

@@ -5,32 +5,32 @@
 //! allocator's state (quick repair), so that an open after a crash need not walk the file.
 
 use super::{
-    blocks::{Blocks, Health, take_problem},
-    codec::{decode_record, encode_record},
+    blocks::{Blocks, Health, has_problem, take_problem},
+    codec::encode_record,
     disk::DiskFile,
     error::StorageError,
     frame::{CheckKey, StoreId},
-    keys::{Class, IndexEntry},
+    keys::IndexEntry,
     meta::Meta,
+    view::View,
 };
 use crate::{Timestamp, record::Record};
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::{
-    ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-type Bytes = &'static [u8];
-type Definition = TableDefinition<'static, Bytes, Bytes>;
-type Reading = ReadOnlyTable<Bytes, Bytes>;
+pub(super) type Bytes = &'static [u8];
+pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
+pub(super) type Reading = ReadOnlyTable<Bytes, Bytes>;
 
-const RECORDS: Definition = TableDefinition::new("records");
-const INDEX: Definition = TableDefinition::new("index");
-const SCOPES: Definition = TableDefinition::new("scopes");
-const AUDIT: Definition = TableDefinition::new("audit");
-const META: Definition = TableDefinition::new("meta");
-const META_KEY: &[u8] = b"meta";
+pub(super) const RECORDS: Definition = TableDefinition::new("records");
+pub(super) const INDEX: Definition = TableDefinition::new("index");
+pub(super) const SCOPES: Definition = TableDefinition::new("scopes");
+pub(super) const AUDIT: Definition = TableDefinition::new("audit");
+pub(super) const META: Definition = TableDefinition::new("meta");
+pub(super) const META_KEY: &[u8] = b"meta";
 
 /// The tables, for a copy of everything.
 pub(crate) const COPIED: [&str; 4] = ["records", "index", "scopes", "audit"];
@@ -81,7 +81,7 @@ impl Table {
             for definition in [RECORDS, INDEX, SCOPES, AUDIT, META] {
                 txn.open_table(definition)?;
             }
-            Ok(txn.commit()?)
+            commit(txn)
         })?;
         table.commit(&Rows::meta_only(*meta))?;
         Ok(table)
@@ -121,7 +121,7 @@ impl Table {
         guarded(|| {
             let txn = self.db.begin_read()?;
             let records = txn.open_table(RECORDS)?;
-            Ok(View { table: self, txn, records })
+            Ok(View::new(self, txn, records))
         })
     }
 
@@ -150,7 +150,7 @@ impl Table {
                 }
             }
             txn.open_table(META)?.insert(META_KEY, &meta[..])?;
-            Ok(txn.commit()?)
+            commit(txn)
         })
     }
 
@@ -164,7 +164,7 @@ impl Table {
                     table.insert(&key[..], &value[..])?;
                 }
             }
-            Ok(txn.commit()?)
+            commit(txn)
         })
     }
 
@@ -186,7 +186,7 @@ impl Table {
 
 /// Runs code of redb. Where it meets bytes that it never wrote it may panic; that is damage, and ends here. So does any
 /// operation that touched a damaged block, whatever redb made of it.
-fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StorageError> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StorageError> {
     drop(take_problem());
     let result = catch_unwind(AssertUnwindSafe(run));
     match (result, take_problem()) {
@@ -205,6 +205,14 @@ fn sort(error: redb::Error) -> StorageError {
         redb::Error::UpgradeRequired(_) => StorageError::Unsupported(error.to_string()),
         error => StorageError::Engine(error.to_string()),
     }
+}
+
+/// Commits, unless the transaction touched damaged bytes: whatever redb made of them must not become durable.
+fn commit(txn: WriteTransaction) -> Result<(), redb::Error> {
+    if has_problem() {
+        return Err(redb::Error::Corrupted("the transaction met damaged blocks".into()));
+    }
+    Ok(txn.commit()?)
 }
 
 fn write_records(txn: &WriteTransaction, changes: &[RowChange]) -> Result<(), redb::Error> {
@@ -241,132 +249,4 @@ fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// A consistent look at the tables.
-pub(crate) struct View<'t> {
-    table: &'t Table,
-    txn: ReadTransaction,
-    records: Reading,
-}
-
-/// Rows of one table: keys and values.
-pub(crate) type RawRows = Vec<(Vec<u8>, Vec<u8>)>;
-
-impl View<'_> {
-    /// Returns a record's bytes.
-    fn frame(&self, storage_key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        guarded(|| Ok(self.records.get(storage_key)?.map(|frame| frame.value().to_vec())))
-    }
-
-    /// Returns a record; damage is an error.
-    pub(crate) fn record(&self, storage_key: &[u8]) -> Result<Option<Record>, StorageError> {
-        guarded(|| {
-            let found = self.records.get(storage_key)?;
-            Ok(found.map(|frame| decode_record(&self.table.values, storage_key, frame.value())))
-        })?
-        .transpose()
-    }
-
-    /// Returns how many bytes the record takes, damaged or not.
-    pub(crate) fn frame_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
-        Ok(self.frame(storage_key)?.map(|frame| frame.len()))
-    }
-
-    /// Returns up to `limit` records after `after` (and within `prefix`), each decoded or in its damaged state.
-    pub(crate) fn records_after(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Scanned>, StorageError> {
-        let rows = self.rows_after(RECORDS, prefix, after, limit)?;
-        let decode = |(key, frame): (Vec<u8>, Vec<u8>)| Scanned {
-            record: decode_record(&self.table.values, &key, &frame),
-            bytes: key.len() + frame.len(),
-            storage_key: key,
-        };
-        Ok(rows.into_iter().map(decode).collect())
-    }
-
-    /// Returns the raw rows of a table, in order.
-    pub(crate) fn raw_rows(&self, table: &'static str, after: Option<&[u8]>, limit: usize) -> Result<RawRows, StorageError> {
-        self.rows_after(Definition::new(table), &[], after, limit)
-    }
-
-    /// Returns index entries of a class, from its start or after an entry, up to a time, with when their records were first seen.
-    pub(crate) fn index(
-        &self,
-        class: Class,
-        after: Option<&[u8]>,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(IndexEntry, Timestamp)>, StorageError> {
-        let start = IndexEntry::bound(class, Timestamp::default());
-        let end = IndexEntry::bound(class, until.saturating_add(std::time::Duration::from_millis(1)));
-        let from = after.map_or(Bound::Included(&start[..]), Bound::Excluded);
-        let rows = self.range(INDEX, (from, Bound::Excluded(&end[..])), limit)?;
-        rows.into_iter().map(|(key, value)| parse_index_row(&key, &value)).collect()
-    }
-
-    /// Returns index entries of all classes.
-    pub(crate) fn index_rows(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<(IndexEntry, Timestamp)>, StorageError> {
-        let rows = self.rows_after(INDEX, &[], after, limit)?;
-        rows.into_iter().map(|(key, value)| parse_index_row(&key, &value)).collect()
-    }
-
-    /// Returns whether the index has that entry.
-    pub(crate) fn has_index(&self, entry: &IndexEntry) -> Result<bool, StorageError> {
-        guarded(|| Ok(self.txn.open_table(INDEX)?.get(&entry.to_bytes()[..])?.is_some()))
-    }
-
-    /// Returns how many records a scope has.
-    pub(crate) fn scope_records(&self, prefix: &[u8]) -> Result<u64, StorageError> {
-        let found = guarded(|| Ok(self.txn.open_table(SCOPES)?.get(prefix)?.map(|count| count.value().to_vec())))?;
-        let Some(bytes) = found else { return Ok(0) };
-        let count = bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        count.ok_or_else(|| StorageError::Damaged("a scope's count is cut short".into()))
-    }
-
-    /// Returns the store's own state.
-    pub(crate) fn meta(&self) -> Result<Meta, StorageError> {
-        let found = guarded(|| Ok(self.txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec())))?;
-        let frame = found.ok_or_else(|| StorageError::Damaged("the store's metadata is missing".into()))?;
-        Meta::decode(&self.table.values, &frame)
-    }
-
-    fn rows_after(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RawRows, StorageError> {
-        let end = super::keys::after_prefix(prefix);
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        self.range(table, (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded)), limit)
-    }
-
-    fn range(&self, table: Definition, range: (Bound<&[u8]>, Bound<&[u8]>), limit: usize) -> Result<RawRows, StorageError> {
-        if is_empty(range) {
-            return Ok(Vec::new());
-        }
-        guarded(|| {
-            let rows = self.txn.open_table(table)?;
-            let rows = rows.range::<&[u8]>(range)?.take(limit);
-            rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).map_err(Into::into)).collect()
-        })
-    }
-}
-
-/// redb panics on a range that ends before it starts.
-fn is_empty(range: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
-    match range {
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
-        _ => false,
-    }
-}
-
-fn parse_index_row(key: &[u8], value: &[u8]) -> Result<(IndexEntry, Timestamp), StorageError> {
-    let entry = IndexEntry::parse(key);
-    let seen = value.first_chunk().map(|bytes| Timestamp::from_millis(u64::from_le_bytes(*bytes)));
-    entry.zip(seen).ok_or_else(|| StorageError::Damaged("an index entry does not decode".into()))
-}
-
-/// One record of a scan.
-#[derive(Debug)]
-pub(crate) struct Scanned {
-    pub(crate) storage_key: Vec<u8>,
-    pub(crate) record: Result<Record, StorageError>,
-    /// Of key and frame.
-    pub(crate) bytes: usize,
 }

@@ -123,6 +123,11 @@ pub(crate) fn wait_for<'a, T>(condvar: &Condvar, mut guard: MutexGuard<'a, T>, t
     guard
 }
 
+/// Returns whether this is the thread that asks.
+pub(crate) fn is_current(thread: &JoinHandle<()>) -> bool {
+    thread.thread().id() == std::thread::current().id()
+}
+
 /// Starts a named thread.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(run)

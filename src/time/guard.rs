@@ -14,6 +14,9 @@ pub(crate) struct ClockPolicy {
     pub(crate) downtime_max: Duration,
 }
 
+/// No clock drifts by more than one part in so many; crystals stay below a tenth of that.
+const DRIFT_PARTS: u64 = 1000;
+
 /// The store's time. Invariants: it never decreases; it never passes what the wall clock showed when it was believed plus
 /// the time elapsed since; while the wall clock is doubted it advances with the monotonic clock alone.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct ClockGuard {
     /// Where the wall clock ought to be: what it showed when last believed, plus the monotonic time since.
     expected: u64,
     monotonic: u64,
+    /// Time that has not been long enough for a millisecond of drift.
+    undrifted: u64,
     doubt: Option<Doubt>,
 }
 
@@ -38,9 +43,9 @@ impl ClockGuard {
     pub(crate) fn new(policy: ClockPolicy, high_water: Option<Timestamp>, wall: Timestamp, monotonic: Duration) -> Self {
         let wall = wall.as_millis();
         let start = high_water.map_or(wall, Timestamp::as_millis);
-        let mut guard = Self { policy, now: start, expected: start, monotonic: millis(monotonic), doubt: None };
+        let mut guard = Self { policy, now: start, expected: start, monotonic: millis(monotonic), undrifted: 0, doubt: None };
         if wall <= start.saturating_add(millis(policy.downtime_max)) {
-            guard.believe(wall);
+            guard.accept(Timestamp::from_millis(wall));
         } else {
             guard.doubt(wall);
         }
@@ -51,11 +56,12 @@ impl ClockGuard {
     pub(crate) fn observe(&mut self, wall: Timestamp, monotonic: Duration) -> Timestamp {
         let monotonic = millis(monotonic).max(self.monotonic);
         let wall = wall.as_millis();
-        self.expected = self.expected.saturating_add(monotonic - self.monotonic);
+        let elapsed = monotonic - self.monotonic;
+        self.expected = self.expected.saturating_add(elapsed);
         self.monotonic = monotonic;
         if wall <= self.expected.saturating_add(millis(self.policy.jump_max)) {
             self.doubt = None;
-            self.believe(wall);
+            self.believe(wall, elapsed);
         } else {
             self.doubt(wall);
         }
@@ -74,12 +80,18 @@ impl ClockGuard {
         self.doubt.map(|doubt| Duration::from_millis(doubt.ahead))
     }
 
-    fn believe(&mut self, wall: u64) {
-        // A wall clock far behind was set back: what it ought to show stays known, so that its return is no leap. One that is
-        // a little off drifts, and is followed.
-        if wall.saturating_add(millis(self.policy.jump_max)) >= self.expected {
+    fn believe(&mut self, wall: u64, elapsed: u64) {
+        self.undrifted += elapsed;
+        if wall > self.expected {
+            // A clock that is ahead is followed as slowly as clocks drift. The rest of its lead stays and counts, so that many
+            // small steps are as suspicious as a large one.
+            self.expected += (wall - self.expected).min(self.undrifted / DRIFT_PARTS);
+        } else if wall.saturating_add(millis(self.policy.jump_max)) >= self.expected {
+            // One that is a little behind drifts. One far behind was set back: what it ought to show stays known, so that its
+            // return is no leap.
             self.expected = wall;
         }
+        self.undrifted %= DRIFT_PARTS;
         self.now = self.now.max(wall);
     }
 
@@ -161,6 +173,34 @@ mod tests {
         guard.observe(at(3 * 86_400), Duration::from_secs(3000));
         assert_eq!(guard.observe(at(3 * 86_400 + 1000), Duration::from_secs(4000)), at(4000));
         assert!(guard.doubted().is_some());
+    }
+
+    #[test]
+    fn a_clock_that_creeps_ahead_is_doubted_like_one_that_leaps() {
+        let mut guard = guard();
+        // Twice as fast as it should be: after 24 hours it shows 48.
+        let seen = (1..=86_400).map(|s| guard.observe(at(2 * s), Duration::from_secs(s))).find(|_| false);
+        assert_eq!(seen, None);
+        let now = guard.observe(at(2 * 86_400), Duration::from_secs(86_400));
+        assert!(now < at(86_400 + 86_400 / 100), "{now}");
+    }
+
+    #[test]
+    fn a_clock_that_drifts_is_followed() {
+        let mut guard = guard();
+        for day in 1..=365 {
+            let elapsed = day * 86_400;
+            // 100 parts in a million, ahead.
+            let wall = at(elapsed + elapsed / 10_000);
+            assert_eq!(guard.observe(wall, Duration::from_secs(elapsed)), wall);
+        }
+        // Looked at so often that no single look has a whole millisecond of drift.
+        let mut guard = self::guard();
+        for millis in 1..=20_000_000 {
+            let wall = Timestamp::from_millis(START + millis + millis / 10_000);
+            assert_eq!(guard.observe(wall, Duration::from_millis(millis)), wall);
+        }
+        assert!(guard.expected > START + 20_000_000 + 1_900);
     }
 
     #[test]

@@ -32,6 +32,9 @@ impl FsDisk {
 /// A path given by a user, as its directory and its file name.
 pub(crate) fn split(path: &Path) -> io::Result<(FsDisk, String)> {
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+    // A symbolic link is followed once, so that a compaction replaces the file and not the link; and a relative path stays what
+    // it was when the process changes its directory.
+    let path = &std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
     let name = path.file_name().ok_or_else(|| invalid("path names no file"))?;
     let name = name.to_str().ok_or_else(|| invalid("file name is not UTF-8"))?;
     let directory = match path.parent() {
