@@ -92,13 +92,15 @@ struct State {
     faults: u64,
     lie: Lie,
     syncs: BTreeMap<u64, u64>,
+    /// Files whose sync failed.
+    failed: Vec<u64>,
     locked: Vec<u64>,
     handles: BTreeMap<u64, usize>,
     capacity_pages: usize,
     gate: Gate,
 }
 
-/// Holds up the next sync of a file.
+/// Holds up the writer after its commit, where no reader waits for it: when it looks which file has the store's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Open,
@@ -138,6 +140,7 @@ impl SimDisk {
             faults: 0,
             lie: Lie::None,
             syncs: BTreeMap::new(),
+            failed: Vec::new(),
             locked: Vec::new(),
             handles: BTreeMap::new(),
             capacity_pages: usize::MAX,
@@ -194,12 +197,18 @@ impl SimDisk {
         state.now.names.get(name).and_then(|inode| state.syncs.get(inode)).copied().unwrap_or_default()
     }
 
+    /// Whether a sync of the file that has this name now has failed.
+    pub(crate) fn sync_failed(&self, name: &str) -> bool {
+        let state = self.state();
+        state.now.names.get(name).is_some_and(|inode| state.failed.contains(inode))
+    }
+
     pub(crate) fn set_free_pages(&self, pages: usize) {
         let mut state = self.state();
         state.capacity_pages = state.pages_taken().saturating_add(pages);
     }
 
-    /// Holds up the next sync of a file until [`open_gate`](Self::open_gate).
+    /// Holds up the writer after its next commit, until [`open_gate`](Self::open_gate).
     pub(crate) fn close_gate(&self) {
         self.state().gate = Gate::Closed;
     }
@@ -240,7 +249,7 @@ impl SimDisk {
     /// Everything starts here: whoever watches sees it, and it may fail.
     fn start(&self, operation: Operation) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
-        if operation == Operation::Sync && state.gate == Gate::Closed {
+        if operation == Operation::Identify && state.gate == Gate::Closed {
             state.gate = Gate::Waiting;
             self.0.gate_moved.notify_all();
             state = self.0.gate_moved.wait_while(state, |state| state.gate == Gate::Waiting).unwrap();
@@ -316,6 +325,7 @@ impl State {
     /// As Linux does: the error is reported once, the pages count as clean, and readers go on seeing what the disk lost.
     fn lose_unsynced(&mut self, inode: u64) {
         *self.syncs.entry(inode).or_default() += 1;
+        self.failed.push(inode);
         self.file(inode).unsynced.clear();
     }
 

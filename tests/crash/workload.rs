@@ -146,6 +146,9 @@ impl Workload {
     }
 
     fn count(&mut self, error: Option<&Error>) {
+        if let Some(error) = error.filter(|error| error.to_string().contains("panicked")) {
+            self.violation(format!("a panic got out: {error}"));
+        }
         *self.ends.entry(error.map(|error| kind_name(error.kind()))).or_default() += 1;
     }
 
