@@ -93,9 +93,9 @@ impl Ledger {
         self.entries.insert(number, Entry { settled: held, pending: vec![] });
     }
 
-    /// The operation did not take place.
+    /// The latest operation did not take place. What an earlier one did may still be unknown.
     pub(crate) fn withdraw(&mut self, number: usize) {
-        self.entries.get_mut(&number).unwrap().pending.clear();
+        self.entries.get_mut(&number).unwrap().pending.pop();
     }
 
     /// Returns which of the allowed states this record shows.

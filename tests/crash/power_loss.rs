@@ -16,7 +16,7 @@ use std::{
 };
 
 const STEPS: usize = 40;
-const CUTS_PER_INSTANT: usize = 2;
+const CUTS_PER_INSTANT: usize = 1;
 const THREADS: usize = 2;
 
 /// A disk at one instant, and what had been acknowledged by then.

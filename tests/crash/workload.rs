@@ -6,7 +6,9 @@ use super::{
     rng::Rng,
     sim::SimDisk,
 };
-use idemstore::{Begin, BeginFuture, Error, ErrorKind, FencingToken, ManualClock, Options, OutcomeKind, Resolution, Store, Timestamp};
+use idemstore::{
+    Begin, BeginFuture, Error, ErrorKind, FencingToken, ManualClock, Options, OutcomeKind, Resolution, Store, Timestamp,
+};
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -110,9 +112,10 @@ impl Workload {
     /// Learns from the store which of the operations whose end was unknown took place.
     pub(crate) fn reconcile(&mut self) {
         let Some(store) = self.store.clone() else { return };
+        let before = self.ledger().clone();
         for number in 0..KEYS {
             let shown = store.get(&key(number)).map_err(|error| format!("key {number}: {error}"));
-            let held = shown.and_then(|record| self.ledger().recognise(number, record.as_ref()));
+            let held = shown.and_then(|record| before.recognise(number, record.as_ref()));
             match held {
                 Ok(held) => self.ledger().settle(number, held),
                 Err(violation) => self.violations.push(violation),
@@ -167,7 +170,9 @@ impl Workload {
         self.count(begun.as_ref().err());
         let settled = self.ledger().settled(number).clone();
         match (&settled, begun) {
-            (Held::Ended(end), Ok(Begin::Replay(outcome))) if outcome.payload() == end.payload && outcome.kind() == end.kind => (),
+            (Held::Ended(end), Ok(Begin::Replay(outcome))) if outcome.payload() == end.payload && outcome.kind() == end.kind => {
+                ()
+            }
             (Held::InFlight(_), Ok(Begin::InFlight { .. })) => (),
             (_, Err(error)) if is_not_done(&error) => (),
             (_, begun) => self.violation(format!("begin of {number}: {begun:?} where the ledger has {settled:?}")),
