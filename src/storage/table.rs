@@ -89,8 +89,9 @@ impl Table {
 
     /// Opens a file that [`create`](Self::create) made. The caller has read its superblock.
     pub(crate) fn open(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
-        // redb makes a new database in an empty file, which would make every key new.
-        if file.len().map_err(StorageError::Io)? <= 2 * 4096 {
+        // redb makes a new database in what looks empty to it, which would make every key new. The superblock and the first
+        // checks are not part of what it sees; with less than a whole block after them it sees nothing.
+        if file.len().map_err(StorageError::Io)? < 3 * 4096 {
             return Err(StorageError::Damaged("the file is cut short: restore a backup".into()));
         }
         Self::attach(file, id, cache_bytes)

@@ -1,0 +1,32 @@
+//! Proofs on a simulated disk: what the store promises holds after power cuts, failed and full disks, swapped files and
+//! flipped bits.
+//!
+//! `IDEMSTORE_SEED` repeats a run, `IDEMSTORE_CRASH_IMAGES` and `IDEMSTORE_MUTANTS` set how many cases there are.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, missing_docs)]
+
+#[path = "crash/bit_flips.rs"]
+mod bit_flips;
+#[path = "crash/checker.rs"]
+mod checker;
+#[path = "crash/content.rs"]
+mod content;
+#[path = "crash/disk_full.rs"]
+mod disk_full;
+#[path = "crash/fail_nth.rs"]
+mod fail_nth;
+#[path = "crash/failed_sync.rs"]
+mod failed_sync;
+#[path = "crash/ledger.rs"]
+mod ledger;
+#[path = "crash/power_cut.rs"]
+mod power_cut;
+#[path = "crash/power_loss.rs"]
+mod power_loss;
+#[path = "crash/replaced_file.rs"]
+mod replaced_file;
+#[path = "crash/rng.rs"]
+mod rng;
+#[path = "crash/sim.rs"]
+mod sim;
+#[path = "crash/workload.rs"]
+mod workload;

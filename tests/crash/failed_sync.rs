@@ -1,0 +1,99 @@
+//! A sync that fails drops what it should have written, while readers go on seeing it. The store stops; nothing that was
+//! acknowledged before is lost, neither by the power cut nor by working on after a new open.
+
+use super::{
+    checker::{Tally, check_cut},
+    ledger::{fingerprint, key},
+    rng::{Rng, seed},
+    sim::{EIO, Fault, Operation, SimDisk},
+    workload::{KEYS, NAME, Workload},
+};
+use idemstore::{ErrorKind, FencingToken};
+
+const STEPS: usize = 30;
+const STEPS_AFTER: usize = 12;
+const SEEDS: u64 = 3;
+
+#[derive(Debug, Default)]
+struct Figures {
+    failed: u64,
+    poisoned: u64,
+    shared_batches: u64,
+    tally: Tally,
+}
+
+/// Lets one sync fail; returns false when there are fewer syncs than that.
+fn fail_sync(seed: u64, number: u64, figures: &mut Figures) -> bool {
+    let disk = SimDisk::default();
+    let mut work = Workload::new(&disk, seed);
+    assert!(work.create());
+    let hits = |operation| operation == Operation::Sync;
+    disk.inject(Fault { at: number, lasting: false, code: EIO, hits });
+    for _ in 0..STEPS {
+        if disk.faults() > 0 {
+            break;
+        }
+        work.step_if_open();
+    }
+    if disk.faults() == 0 {
+        return false;
+    }
+    figures.failed += 1;
+    // Otherwise it was another file: a note, a copy that never took the store's place, or one that was closed.
+    if work.store.as_ref().is_some_and(|store| store.stats().unwrap().is_poisoned) {
+        assert!(disk.sync_failed(NAME), "poisoned, although no sync of the store's file failed");
+        figures.poisoned += 1;
+        assert_stopped(&disk, &mut work, figures);
+    }
+    let frozen = disk.freeze();
+    let mut rng = Rng::new(seed ^ number);
+    for _ in 0..2 {
+        let checked = check_cut(&frozen, &work.ledger(), &mut rng, &mut figures.tally);
+        checked.unwrap_or_else(|violation| panic!("IDEMSTORE_SEED={seed}, sync {number}: after a power cut: {violation}"));
+    }
+    work_on(&disk, &mut work);
+    assert!(work.violations.is_empty(), "IDEMSTORE_SEED={seed}, sync {number}: {:?}", work.violations);
+    for _ in 0..2 {
+        let checked = check_cut(&disk.freeze(), &work.ledger(), &mut rng, &mut figures.tally);
+        checked.unwrap_or_else(|violation| panic!("IDEMSTORE_SEED={seed}, sync {number}: after working on: {violation}"));
+    }
+    true
+}
+
+fn assert_stopped(disk: &SimDisk, work: &mut Workload, figures: &mut Figures) {
+    let indeterminate = work.ends.get(&Some("Indeterminate")).copied().unwrap_or_default();
+    assert!(indeterminate > 0, "a sync failed and no caller was told: {:?}", work.ends);
+    figures.shared_batches += u64::from(indeterminate > 1);
+    let (store, syncs) = (work.store.clone().unwrap(), disk.syncs(NAME));
+    for number in 0..KEYS {
+        let begun = store.begin(&key(number), fingerprint(number)).unwrap_err();
+        let ended = store.complete(&key(number), FencingToken::new(1), b"late").unwrap_err();
+        assert_eq!((begun.kind(), ended.kind()), (ErrorKind::Poisoned, ErrorKind::Poisoned));
+    }
+    assert_eq!(store.sweep().unwrap_err().kind(), ErrorKind::Poisoned);
+    work.close();
+    assert_eq!(disk.syncs(NAME), syncs, "a file whose sync failed was synced again");
+}
+
+/// The process starts again, the computer does not: the page cache still shows what the disk has lost.
+fn work_on(disk: &SimDisk, work: &mut Workload) {
+    disk.heal();
+    work.reopen();
+    work.run(STEPS_AFTER);
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_and_loses_nothing_acknowledged() {
+    let mut figures = Figures::default();
+    for seed in seed()..seed() + SEEDS {
+        let mut number = 0;
+        while fail_sync(seed, number, &mut figures) {
+            number += 1;
+        }
+    }
+    println!("{figures:?}");
+    assert!(figures.failed > 150, "{figures:?}");
+    assert!(figures.poisoned > 100, "{figures:?}");
+    assert!(figures.shared_batches > 3, "{figures:?}");
+    assert!(figures.tally.took_effect > 0 && figures.tally.did_not_take_effect > 0, "{figures:?}");
+}
