@@ -87,7 +87,8 @@ impl Storage {
     /// Writes down how far the store has got, so that an older copy of it is recognised. A failure only leaves the older note.
     pub(crate) fn note_progress(&self) {
         let meta = *self.meta.lock();
-        let is_sound = self.current().is_ok_and(|open| !open.table.health().sync_failed());
+        // What may not be in the file must not be in the note.
+        let is_sound = self.check_still_in_place().is_ok() && self.current().is_ok_and(|open| !open.table.health().sync_failed());
         if is_sound && self.noted_batch.load(Ordering::Acquire) != meta.batch {
             let noted = write_note(&*self.disk, &self.name, &self.id, &meta);
             if noted.is_ok() {
@@ -212,7 +213,7 @@ pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<d
     let file = disk.create(temporary).map_err(context)?;
     let is_locked = file.try_lock().map_err(context)?;
     // Between its creation and its lock another process may have taken the file for one that a crash left.
-    let is_named = disk.id(temporary).is_ok_and(|named| file.id().is_ok_and(|ours| ours == named));
+    let is_named = disk.id(temporary).map_err(context)? == file.id().map_err(context)?;
     if is_locked && is_named { Ok(file) } else { Err(busy()) }
 }
 
