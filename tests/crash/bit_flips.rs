@@ -9,6 +9,7 @@ use super::{
 };
 use idemstore::{Begin, Error, ErrorKind, ManualClock, Outcome, State, Store, Timestamp, disk::Disk};
 use std::{
+    backtrace::Backtrace,
     cell::RefCell,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -34,17 +35,15 @@ fn clock() -> ManualClock {
 fn build() -> (Frozen, Vec<Told>) {
     let disk = SimDisk::default();
     let store = options(&clock()).create_on(disk.clone(), NAME).unwrap();
-    let mut begins: Vec<_> = (0..KEYS).map(|number| store.begin_async(&key(number), fingerprint(number))).collect();
-    begins.iter_mut().for_each(|begin| assert!(poll_once(begin).is_pending()));
-    let tickets: Vec<_> = begins.into_iter().enumerate().map(|(number, begin)| tell(number, block_on(begin).unwrap())).collect();
-    let told = tickets.into_iter().map(|(told, ticket)| (told, ticket().unwrap()).0).collect();
+    // One by one, so that every run lays the file out in the same way.
+    let told = (0..KEYS).map(|number| tell(number, store.begin(&key(number), fingerprint(number)).unwrap())).collect();
     store.close().unwrap();
     (disk.freeze(), told)
 }
 
 thread_local! {
     /// Where this thread panicked last, while its panics are expected.
-    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static LAST_PANIC: RefCell<Option<(String, Backtrace)>> = const { RefCell::new(None) };
 }
 
 /// Keeps the panics of this thread and of stores' threads quiet: damage makes the library underneath panic, by the thousand,
@@ -55,33 +54,31 @@ fn quieten_panics() {
     std::panic::set_hook(Box::new(move |info| {
         let thread = std::thread::current();
         if thread.id() == this {
-            LAST_PANIC.set(Some(info.to_string()));
+            LAST_PANIC.set(Some((info.to_string(), Backtrace::force_capture())));
         } else if !thread.name().is_some_and(|name| name.starts_with("idemstore-")) {
             loud(info);
         }
     }));
 }
 
-type Wait = Box<dyn FnOnce() -> Result<(), Error>>;
-
-fn tell(number: usize, begun: Begin) -> (Told, Wait) {
+fn tell(number: usize, begun: Begin) -> Told {
     let Begin::Fresh(lease) = begun else { panic!("key {number}: {begun:?}") };
     let token = lease.token().get();
-    let payload: Vec<u8> = (0..number * 7 % 900).map(|at| (at * 31 + number) as u8).collect();
+    let bytes: Vec<u8> = (0..number * 7 % 900).map(|at| (at * 31 + number) as u8).collect();
     let told = |state, checkpoint, payload| Told { state, token, checkpoint, payload };
     match number % 8 {
-        0 => (told(State::InFlight, None, vec![]), Box::new(|| Ok(()))),
+        0 => told(State::InFlight, None, vec![]),
         1 => {
-            let ticket = lease.checkpoint_async(&payload);
-            (told(State::InFlight, Some(payload), vec![]), Box::new(move || ticket.wait()))
+            lease.checkpoint(&bytes).unwrap();
+            told(State::InFlight, Some(bytes), vec![])
         }
         2 | 3 => {
-            let ticket = lease.fail_async(&payload);
-            (told(State::Failed, None, payload), Box::new(move || ticket.wait().map(drop)))
+            lease.fail(&bytes).unwrap();
+            told(State::Failed, None, bytes)
         }
         _ => {
-            let ticket = lease.complete_async(&payload);
-            (told(State::Completed, None, payload), Box::new(move || ticket.wait().map(drop)))
+            lease.complete(&bytes).unwrap();
+            told(State::Completed, None, bytes)
         }
     }
 }
@@ -186,6 +183,11 @@ fn mutate(disk: &SimDisk, rng: &mut Rng, biased: bool) -> Vec<usize> {
     flipped
 }
 
+fn escaped_panic() -> String {
+    let (panic, backtrace) = LAST_PANIC.take().expect("a panic was noted");
+    format!("a panic escaped: {panic}\n{backtrace}")
+}
+
 /// Fails the test although its panics are quiet.
 fn fail(what: String) -> ! {
     drop(std::panic::take_hook());
@@ -204,7 +206,7 @@ fn flipped_bits_are_an_error_or_harmless_and_never_a_wrong_answer() {
         let disk = SimDisk::of(frozen.clone());
         let flipped = mutate(&disk, &mut Rng::new(seed), seed % 2 == 0);
         let outcome = catch_unwind(AssertUnwindSafe(|| check(&disk, &told, &mut figures)));
-        let outcome = outcome.unwrap_or_else(|_| Err(format!("a panic escaped: {:?}", LAST_PANIC.take())));
+        let outcome = outcome.unwrap_or_else(|_| Err(escaped_panic()));
         match outcome {
             Ok(true) => figures.noticed += 1,
             Ok(false) => figures.harmless += 1,
