@@ -33,10 +33,14 @@ fn clock() -> ManualClock {
 
 /// A closed store with keys in all states.
 fn build() -> (Frozen, Vec<Told>) {
+    build_of(KEYS)
+}
+
+fn build_of(keys: usize) -> (Frozen, Vec<Told>) {
     let disk = SimDisk::default();
     let store = options(&clock()).create_on(disk.clone(), NAME).unwrap();
     // One by one, so that every run lays the file out in the same way.
-    let told = (0..KEYS).map(|number| tell(number, store.begin(&key(number), fingerprint(number)).unwrap())).collect();
+    let told = (0..keys).map(|number| tell(number, store.begin(&key(number), fingerprint(number)).unwrap())).collect();
     store.close().unwrap();
     (disk.freeze(), told)
 }
@@ -234,4 +238,31 @@ fn a_swapped_payload_is_noticed_by_the_checker() {
     more.push(more[0].clone());
     let noticed = check(&SimDisk::of(frozen), &more, &mut Figures::default());
     assert!(noticed.is_err_and(|what| what.contains("gone")));
+}
+
+/// Whatever the open gets to, giving up is as safe as going on.
+#[test]
+fn damage_to_any_two_blocks_never_lets_a_panic_out_of_the_open() {
+    let (frozen, told) = build_of(12);
+    quieten_panics();
+    let blocks = SimDisk::of(frozen.clone()).bytes(NAME).len() / PAGE_BYTES;
+    let (mut opened, mut refused) = (0, 0);
+    for (one, other) in (0..blocks).flat_map(|one| (one..blocks).map(move |other| (one, other))) {
+        let disk = SimDisk::of(frozen.clone());
+        let file = disk.open(NAME).unwrap();
+        [one, other].iter().for_each(|block| file.write_at((block * PAGE_BYTES + 100) as u64, &[0xA5; 300]).unwrap());
+        drop(file);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let store = options(&clock()).open_on(disk.clone(), NAME)?;
+            check_get(&store, 4, &told[4], &mut Figures::default()).unwrap();
+            store.close()
+        }));
+        match outcome {
+            Ok(Ok(())) => opened += 1,
+            Ok(Err(_)) => refused += 1,
+            Err(_) => fail(format!("blocks {one} and {other} of {blocks}: {}", escaped_panic())),
+        }
+    }
+    println!("{blocks} blocks: {opened} pairs opened, {refused} refused");
+    assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
 }
