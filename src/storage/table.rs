@@ -67,7 +67,8 @@ impl Rows {
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Table {
-    db: Database,
+    /// `None` only while it is dropped.
+    db: Option<Database>,
     health: Arc<Health>,
     values: CheckKey,
 }
@@ -101,26 +102,26 @@ impl Table {
         let health = Arc::new(Health::default());
         let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
-        Ok(Self { db, health, values: CheckKey::for_values(id) })
+        Ok(Self { db: Some(db), health, values: CheckKey::for_values(id) })
     }
 
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 
-    /// Lets go of the database; it closes with its last user. Errors and panics of a damaged file end here: a clean close
-    /// only saves work at the next open, nothing depends on it.
+    /// Lets go of the database; it closes with its last user.
     pub(crate) fn close(this: Arc<Self>) {
-        let _ = guarded(|| {
-            drop(this);
-            Ok(())
-        });
+        drop(this);
+    }
+
+    fn db(&self) -> Result<&Database, redb::Error> {
+        self.db.as_ref().ok_or(redb::Error::DatabaseClosed)
     }
 
     /// Starts a consistent look at all tables.
     pub(crate) fn view(&self) -> Result<View<'_>, StorageError> {
         guarded(|| {
-            let txn = self.db.begin_read()?;
+            let txn = self.db()?.begin_read()?;
             let records = txn.open_table(RECORDS)?;
             Ok(View::new(self, txn, records))
         })
@@ -170,7 +171,7 @@ impl Table {
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
-        let mut txn = self.db.begin_write()?;
+        let mut txn = self.db()?.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         Ok(txn)
@@ -182,6 +183,18 @@ impl Table {
 
     pub(crate) fn values(&self) -> &CheckKey {
         &self.values
+    }
+}
+
+impl Drop for Table {
+    /// Errors and panics of a damaged file end here, whoever drops the table and on whatever path: a clean close only saves
+    /// work at the next open, nothing depends on it.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let _ = guarded(|| {
+            drop(db);
+            Ok(())
+        });
     }
 }
 
