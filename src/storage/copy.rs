@@ -61,7 +61,6 @@ impl Storage {
         let new = Open { file, table: Arc::new(table) };
         if let Some(old) = self.replace(new) {
             *self.earlier_io.lock() += old.table.health().io();
-            Table::close(old.table);
         }
         // After a power cut the old file could be back, without what is written from now on.
         let unsure = |error| Error::new(ErrorKind::Indeterminate, format!("{}: {error}", context()));
@@ -76,7 +75,7 @@ impl Storage {
             write_new(&file, &self.id, self.high_water(), is_backup)?;
             let target = Table::open(file.clone(), &self.id, self.cache_bytes)?;
             let result = copy_rows(&source.view()?, &target, is_backup, on_rows);
-            Table::close(target.into());
+            drop(target);
             if source.health().is_retired() {
                 let message = "the store was opened anew meanwhile; try again";
                 return Err(StorageError::Engine(message.into()));

@@ -102,7 +102,6 @@ impl Storage {
         self.note_progress();
         if let Some(open) = self.open.write().take() {
             *self.earlier_io.lock() += open.table.health().io();
-            Table::close(open.table);
         }
     }
 }
@@ -184,7 +183,7 @@ fn create(disk: &dyn Disk, name: &str, now: Timestamp) -> Result<Locked> {
 pub(super) fn write_new(file: &Arc<dyn DiskFile>, id: &StoreId, now: Timestamp, is_backup: bool) -> Result<(), StorageError> {
     superblock::write(&**file, id).map_err(StorageError::from_io)?;
     let meta = Meta { next_token: 1, high_water_ms: now.as_millis(), is_backup: is_backup.into(), ..Meta::default() };
-    Table::close(Table::create(file.clone(), id, &meta)?.into());
+    drop(Table::create(file.clone(), id, &meta)?);
     file.sync().map_err(StorageError::from_io)
 }
 

@@ -109,11 +109,6 @@ impl Table {
         &self.health
     }
 
-    /// Lets go of the database; it closes with its last user.
-    pub(crate) fn close(this: Arc<Self>) {
-        drop(this);
-    }
-
     fn db(&self) -> Result<&Database, redb::Error> {
         self.db.as_ref().ok_or(redb::Error::DatabaseClosed)
     }
