@@ -27,8 +27,8 @@ impl Message {
         Self { first_line: format!("HTTP/1.1 {status} -"), body: body.into(), ..Self::default() }
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -55,9 +55,11 @@ impl Message {
     }
 
     fn write(&self, mut stream: &TcpStream) -> io::Result<()> {
-        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let (first_line, len, body) = (&self.first_line, self.body.len(), &self.body);
-        write!(stream, "{first_line}\r\n{headers}content-length: {len}\r\nconnection: close\r\n\r\n{body}")
+        let mut head = self.first_line.clone();
+        for (name, value) in &self.headers {
+            head.extend(["\r\n", name, ": ", value]);
+        }
+        write!(stream, "{head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}", self.body.len(), self.body)
     }
 }
 
@@ -70,7 +72,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 }
 
 /// Answers every connection on a thread of its own, until the process ends.
-pub(crate) fn serve(listener: TcpListener, answer: impl Fn(Message) -> Message + Clone + Send + 'static) {
+pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(Message) -> Message + Clone + Send + 'static) {
     for stream in listener.incoming().flatten() {
         let answer = answer.clone();
         thread::spawn(move || {

@@ -48,12 +48,12 @@ fn main() -> ExitCode {
 /// Plays the story; returns whether every payment was charged exactly once and every caller was answered as it must be.
 fn play() -> Result<bool> {
     let directory = tempfile::tempdir()?;
-    let store = directory.path().join("payments.idem");
+    let file = directory.path().join("payments.idem");
     let provider = Provider::start()?;
     let mut story = Story::default();
 
-    let server = Server::start(&store, &provider)?;
-    println!("The payment server is process {}. It keeps its keys in {}.", server.child.id(), store.display());
+    let server = Server::start(&file, &provider)?;
+    println!("The payment server is process {}. It keeps its keys in {}.", server.child.id(), file.display());
 
     story.scene("Ada pays. Her phone loses the answer and sends the same request again.");
     story.tell(&ask(server.address, "pay-ada", "19.00 EUR"), "201 charged");
@@ -72,7 +72,7 @@ fn play() -> Result<bool> {
     story.tell(&lost, "no answer");
     println!("     the server ended with {ended}");
 
-    let server = Server::start(&store, &provider)?;
+    let server = Server::start(&file, &provider)?;
     story.scene(&format!("The server starts again, as process {}. Cleo retries, twice.", server.child.id()));
     story.tell(&ask(server.address, "pay-cleo", "42.00 EUR"), "201 recovered");
     story.tell(&ask(server.address, "pay-cleo", "42.00 EUR"), "201 replayed");

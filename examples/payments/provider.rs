@@ -42,7 +42,7 @@ impl Provider {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let provider = Self { address: listener.local_addr()?, state: Arc::default() };
         let answering = provider.clone();
-        thread::spawn(move || http::serve(listener, move |request| answering.answer(&request)));
+        thread::spawn(move || http::serve(&listener, move |request| answering.answer(&request)));
         Ok(provider)
     }
 

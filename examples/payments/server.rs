@@ -27,11 +27,11 @@ pub(crate) fn run(store: &Path, provider: SocketAddr) -> Result<(), Box<dyn Erro
         let _ = io::stdin().read(&mut [0]);
         process::exit(0);
     });
-    http::serve(listener, move |request| {
+    http::serve(&listener, move |request| {
         pay(&store, provider, &request).unwrap_or_else(|error| {
             // Whether the customer was charged may be unknown here. The store knows how far the attempt had got, and it will
             // not let a retry charge again unasked.
-            Message::response(503, format!("{error}")).with("retry-after", 1)
+            Message::response(503, format!("{error}")).with("retry-after", "1")
         })
     });
     Ok(())
@@ -56,7 +56,8 @@ fn pay(store: &Store, provider: SocketAddr, request: &Message) -> Result<Message
             Message::response(if outcome.is_completed() { 201 } else { 402 }, body).with("outcome", "replayed")
         }
         Begin::InFlight { retry_after, .. } => {
-            Message::response(409, "still being paid").with("retry-after", retry_after.as_secs() + 1).with("outcome", "busy")
+            let seconds = (retry_after.as_secs() + 1).to_string();
+            Message::response(409, "still being paid").with("retry-after", &seconds).with("outcome", "busy")
         }
         Begin::Mismatch => Message::response(422, "key was used for another request").with("outcome", "refused"),
     };
