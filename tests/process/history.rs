@@ -18,6 +18,8 @@ pub(crate) struct History {
     round: u64,
     acks: u64,
     errors: BTreeMap<String, u64>,
+    /// A write of this child's was indeterminate: from then on it must write nothing.
+    is_poisoned: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -135,7 +137,7 @@ impl History {
                 is_superseded
             }
         };
-        let after_indeterminate = self.errors.contains_key("Indeterminate");
+        let after_indeterminate = self.is_poisoned;
         self.open.insert(op, Open { intent, token_floor: self.token_max, is_settled, after_indeterminate });
         Ok(())
     }
@@ -145,6 +147,7 @@ impl History {
         self.acks += 1;
         if let Ack::Error(kind) = &ack {
             *self.errors.entry(kind.clone()).or_default() += 1;
+            self.is_poisoned |= kind == "Indeterminate";
             let known = ["Indeterminate", "Poisoned", "Io", "Full"];
             ensure(known.contains(&kind.as_str()), || format!("{op}: error {kind} for {:?}", open.intent))?;
         }
@@ -222,7 +225,7 @@ impl History {
             }
         }
         let round = self.round;
-        self.round += 1;
+        (self.round, self.is_poisoned) = (round + 1, false);
         let mut first = Ok(());
         for id in std::mem::take(&mut self.touched) {
             let key = self.keys.entry(id.clone()).or_default();

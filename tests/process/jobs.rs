@@ -33,8 +33,8 @@ const JOURNAL: &str = "IDEMSTORE_JOB_JOURNAL";
 /// Set when the disk only says that it syncs.
 const LIES: &str = "IDEMSTORE_JOB_LIES";
 
-const THREADS: u64 = 6;
-const SLOTS: usize = 16;
+const THREADS: u64 = 16;
+const SLOTS: usize = 24;
 pub(crate) const LEASE_SHORT: Duration = Duration::from_millis(10);
 const LEASE_LONG: Duration = Duration::from_secs(3600);
 
@@ -84,7 +84,8 @@ fn verify(store: &Path) {
     for line in text.lines().filter_map(journal::parse) {
         history.feed_tolerantly(line, &mut violations);
     }
-    match options().create_if_missing(false).open(store) {
+    // A store that never acknowledged anything may have died in its creation; then it can be created again.
+    match options().create_if_missing(history.acks() == 0).open(store) {
         Ok(store) => history.check(&store, &mut violations),
         Err(error) => violations.push(format!("the store does not open: {error}")),
     }
@@ -98,11 +99,15 @@ fn verify(store: &Path) {
 /// Works on the store from several threads until it is killed, the parent goes, or the store is poisoned.
 fn load(path: &Path) {
     end_with_parent();
-    let store = if env::var(LIES).is_ok() {
+    let opened = if env::var(LIES).is_ok() {
         let disk = LyingDisk(FsDisk::new(path.parent().unwrap()));
-        options().open_on(disk, path.file_name().unwrap().to_str().unwrap()).unwrap()
+        options().open_on(disk, path.file_name().unwrap().to_str().unwrap())
     } else {
-        options().open(path).unwrap()
+        options().open(path)
+    };
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) => return say(&format!("REFUSED {:?} {error}", error.kind())),
     };
     let old = env::var(OLD_KEYS).map(|path| fs::read_to_string(path).unwrap()).unwrap_or_default();
     let (round, seed) = (crate::count(ROUND, 0), crate::count(SEED, 0));

@@ -12,6 +12,8 @@ use crate::{
 use idemstore::{Begin, Store};
 use std::{fs, ops::ControlFlow, path::Path, thread, time::Duration};
 
+const ACKS_PER_KILL_MAX: u64 = 180;
+
 /// What the rounds have shown.
 #[derive(Debug, Default)]
 struct Seen {
@@ -23,7 +25,7 @@ struct Seen {
 
 #[test]
 fn acknowledged_transitions_survive_kill_minus_nine() {
-    let (seed, kills) = (Random::seed(), count("IDEMSTORE_KILLS", 40));
+    let (seed, kills) = (Random::seed(), count("IDEMSTORE_KILLS", 36));
     println!("IDEMSTORE_SEED={seed} IDEMSTORE_KILLS={kills}");
     let directory = tempfile::tempdir().unwrap();
     let (mut random, mut history, mut seen) = (Random::new(seed), History::new(), Seen::default());
@@ -47,9 +49,11 @@ fn killed_under_load(directory: &Path, round: u64, history: &History, random: &m
     let settings = [(ROUND, round.to_string()), (SEED, random.next().to_string()), (OLD_KEYS, old.to_str().unwrap().to_owned())];
     let child: Child = child::start(&[], "load", &directory.join("s.idem"), &settings);
     let mut lines = child.wait_for("READY");
-    lines.extend(child.wait_for("A "));
-    // Chooses the moment of the kill; nothing depends on how long it is.
-    thread::sleep(Duration::from_micros(random.below(120_000)));
+    for _ in 0..1 + random.below(ACKS_PER_KILL_MAX) {
+        lines.extend(child.wait_for("A "));
+    }
+    // Spreads the moments of the kill between two acknowledgments; nothing depends on how long it is.
+    thread::sleep(Duration::from_micros(random.below(10_000)));
     lines.extend(child.kill());
     lines
 }
