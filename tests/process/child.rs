@@ -73,6 +73,18 @@ impl Child {
         }
     }
 
+    /// Lets the child work until it has this many answers from the store, or stops; returns its journal.
+    pub(crate) fn work(&self, acks: u64) -> Vec<String> {
+        let has_stopped = |line: &String| line == "@ STOPPED" || line.starts_with("@ REFUSED");
+        let (mut lines, mut left) = (Vec::new(), acks);
+        while left > 0 && !lines.last().is_some_and(has_stopped) {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the child stopped silently: {lines:?}"));
+            left -= u64::from(line.starts_with("@ A "));
+            lines.push(line);
+        }
+        lines
+    }
+
     /// Kills the child with SIGKILL; returns what else it said, and asserts that the signal is what ended it.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.process.kill().unwrap();

@@ -98,7 +98,7 @@ impl History {
 
     /// Returns the keys that are in flight, for the next child to take over.
     pub(crate) fn in_flight(&self) -> Vec<String> {
-        let held = |key: &KeyHistory| key.grants.values().next_back().is_some_and(|grant| grant.is_held());
+        let held = |key: &KeyHistory| key.grants.values().next_back().is_some_and(Grant::is_held);
         self.keys.iter().filter(|(_, key)| held(key)).map(|(id, _)| id.clone()).collect()
     }
 

@@ -16,7 +16,7 @@ const ACKS_PER_KILL_MAX: u64 = 180;
 
 /// What the rounds have shown.
 #[derive(Debug, Default)]
-struct Seen {
+struct Shown {
     kills: u64,
     takeovers: u64,
     checkpoints: u64,
@@ -28,16 +28,16 @@ fn acknowledged_transitions_survive_kill_minus_nine() {
     let (seed, kills) = (Random::seed(), count("IDEMSTORE_KILLS", 36));
     println!("IDEMSTORE_SEED={seed} IDEMSTORE_KILLS={kills}");
     let directory = tempfile::tempdir().unwrap();
-    let (mut random, mut history, mut seen) = (Random::new(seed), History::new(), Seen::default());
-    while seen.kills < kills {
-        let lines = killed_under_load(directory.path(), seen.kills, &history, &mut random);
+    let (mut random, mut history, mut shown) = (Random::new(seed), History::new(), Shown::default());
+    while shown.kills < kills {
+        let lines = killed_under_load(directory.path(), shown.kills, &history, &mut random);
         feed(&mut history, lines);
-        seen.kills += 1;
-        verify_and_take_over(&directory.path().join("s.idem"), &mut history, &mut seen, &mut random);
+        shown.kills += 1;
+        verify_and_take_over(&directory.path().join("s.idem"), &mut history, &mut shown, &mut random);
     }
-    println!("{seen:?}, {} acknowledgments, {} keys", history.acks(), history.keys());
+    println!("{shown:?}, {} acknowledgments, {} keys", history.acks(), history.keys());
     assert!(history.acks() > kills * 50, "{} acknowledgments is no load", history.acks());
-    assert!(seen.takeovers > kills && seen.checkpoints > 0 && seen.replays > kills, "{seen:?}");
+    assert!(shown.takeovers > kills && shown.checkpoints > 0 && shown.replays > kills, "{shown:?}");
     assert_eq!(history.errors("Indeterminate") + history.errors("Poisoned") + history.errors("Io") + history.errors("Full"), 0);
     checker_notices_invented_acknowledgments(&directory.path().join("s.idem"), &history);
 }
@@ -49,9 +49,7 @@ fn killed_under_load(directory: &Path, round: u64, history: &History, random: &m
     let settings = [(ROUND, round.to_string()), (SEED, random.next().to_string()), (OLD_KEYS, old.to_str().unwrap().to_owned())];
     let child: Child = child::start(&[], "load", &directory.join("s.idem"), &settings);
     let mut lines = child.wait_for("READY");
-    for _ in 0..1 + random.below(ACKS_PER_KILL_MAX) {
-        lines.extend(child.wait_for("A "));
-    }
+    lines.extend(child.work(1 + random.below(ACKS_PER_KILL_MAX)));
     // Spreads the moments of the kill between two acknowledgments; nothing depends on how long it is.
     thread::sleep(Duration::from_micros(random.below(10_000)));
     lines.extend(child.kill());
@@ -67,15 +65,15 @@ fn feed(history: &mut History, lines: Vec<String>) {
 }
 
 /// Opens the store, compares every key with the history, and takes over what is in flight.
-fn verify_and_take_over(path: &Path, history: &mut History, seen: &mut Seen, random: &mut Random) {
+fn verify_and_take_over(path: &Path, history: &mut History, shown: &mut Shown, random: &mut Random) {
     let store = options().create_if_missing(false).open(path).unwrap();
     check(history, &store);
     assert!(store.verify(|_| ControlFlow::Continue(())).unwrap().is_sound());
-    let mut operator = Operator { store: &store, history, operations: 0, round: seen.kills };
+    let mut operator = Operator { store: &store, history, operations: 0, round: shown.kills };
     for id in operator.history.in_flight() {
         let Some((lease, had_checkpoint)) = operator.begin(&id) else { panic!("{id} is in flight and was not taken over") };
-        seen.takeovers += 1;
-        seen.checkpoints += u64::from(had_checkpoint);
+        shown.takeovers += 1;
+        shown.checkpoints += u64::from(had_checkpoint);
         match random.below(10) {
             0..4 => operator.change(&lease, &Change::End(End::Complete)),
             4..6 => operator.change(&lease, &Change::Release),
@@ -87,7 +85,7 @@ fn verify_and_take_over(path: &Path, history: &mut History, seen: &mut Seen, ran
     for _ in 0..ended.len().min(20) {
         let at = usize::try_from(random.below(ended.len() as u64)).unwrap();
         assert!(operator.begin(&ended[at]).is_none(), "{} has ended and was granted", ended[at]);
-        seen.replays += 1;
+        shown.replays += 1;
     }
     history.cut().unwrap();
     check(history, &store);
