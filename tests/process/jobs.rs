@@ -12,6 +12,7 @@ use idemstore::{Begin, BeginOptions, Error, ErrorKind, Fingerprint, Lease, Store
 use std::{
     env, fs,
     io::Read,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -121,8 +122,22 @@ fn load(path: &Path) {
             let caller = Caller { store, generations, old, random, round, thread, operations: 0 };
             scope.spawn(move || caller.run());
         }
+        if round % 2 == 1 {
+            scope.spawn(|| maintain(&store));
+        }
     });
     say("STOPPED");
+}
+
+/// Rewrites the file underneath the callers, again and again.
+fn maintain(store: &Store) {
+    loop {
+        say("COMPACTING");
+        match store.compact(|_| ControlFlow::Continue(())) {
+            Ok(()) => say("COMPACTED"),
+            Err(error) => return say(&format!("COMPACTION {:?} {error}", error.kind())),
+        }
+    }
 }
 
 /// One thread of the load.
