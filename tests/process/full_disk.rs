@@ -116,7 +116,7 @@ fn a_full_disk_refuses_new_keys_and_lets_old_ones_end() {
 fn assert_replays<'k>(store: &Store, ids: impl Iterator<Item = &'k str>, byte: u8) {
     for id in ids {
         let Begin::Replay(outcome) = store.begin(&key(id), jobs::fingerprint(id)).unwrap() else { panic!("{id} was lost") };
-        assert_eq!(outcome.payload(), [byte; PAYLOAD_BYTES]);
+        assert_eq!(outcome.payload(), vec![byte; PAYLOAD_BYTES]);
     }
 }
 
