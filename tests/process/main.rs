@@ -3,6 +3,9 @@
 //! A test starts this same binary again as a child that does a *job* (`jobs.rs`), reads the child's journal of intents and
 //! acknowledgments from a pipe, and keeps what must be true (`history.rs`) outside the process that is killed.
 //! `tests/power_cut/run.py` uses the same jobs on a file system whose power is cut.
+//!
+//! `IDEMSTORE_KILLS` says how often a child is killed, `IDEMSTORE_SEED` repeats the choices of a run. A test that the machine
+//! does not allow says "skipped" on standard error.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
