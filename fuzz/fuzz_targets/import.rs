@@ -113,6 +113,9 @@ fn check(text: &[u8]) {
         // An expired record makes room for a line of the same key.
         ensure!(records.len() as u64 <= report.imported, "{report:?}, but {} records", records.len());
     }
+    if records.is_empty() {
+        return;
+    }
     let sound = store.verify(go_on).unwrap();
     let counts_match = sound.counts_match == Some(true);
     ensure!(sound.is_sound() && sound.astray == 0 && counts_match, "{sound:?} after {report:?}");
