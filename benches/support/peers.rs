@@ -66,7 +66,7 @@ struct Put {
 pub fn grouped(db: &Database, callers: usize, slice: Duration) -> Slice {
     let (sender, receiver) = sync_channel::<Put>(4096);
     let (payments, took) = thread::scope(|scope| {
-        scope.spawn(move || write_groups(db, receiver));
+        scope.spawn(move || write_groups(db, &receiver));
         let sender = Mutex::new(Some(sender));
         let result = alternate::callers(callers, slice, || {
             let sender = sender.lock().unwrap().clone().unwrap();
@@ -83,7 +83,7 @@ pub fn grouped(db: &Database, callers: usize, slice: Duration) -> Slice {
     Slice { payments, took, io: None }
 }
 
-fn write_groups(db: &Database, receiver: Receiver<Put>) {
+fn write_groups(db: &Database, receiver: &Receiver<Put>) {
     while let Ok(first) = receiver.recv() {
         let group: Vec<Put> = std::iter::once(first).chain(receiver.try_iter().take(BATCH_MAX - 1)).collect();
         let txn = db.begin_write().unwrap();

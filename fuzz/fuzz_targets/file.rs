@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::OnceLock};
 
 const NAME: &str = "fuzz.idem";
 const NOTE: &str = "fuzz.idem.owner";
-const RECORDS: u32 = 48;
+const RECORDS: u32 = 24;
 const SECTOR: usize = 512;
 
 #[derive(Arbitrary, Debug)]
