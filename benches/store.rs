@@ -122,7 +122,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let copy = to.join(entry.file_name());
+        fs::copy(entry.path(), &copy).unwrap();
+        // Or the first sync of the open would have to write all of it.
+        fs::File::open(copy).unwrap().sync_all().unwrap();
     }
 }
 
