@@ -139,7 +139,7 @@ fn request(number: u32) -> Fingerprint {
 
 /// Long ones take pages of their own.
 fn payload(number: u32) -> Vec<u8> {
-    vec![u8::try_from(number).unwrap(); if number.is_multiple_of(11) { 9000 } else { 20 + number as usize * 7 }]
+    vec![u8::try_from(number).unwrap(); if number == 11 { 9000 } else { 20 + number as usize * 20 }]
 }
 
 fn state(number: u32) -> State {
@@ -242,7 +242,7 @@ fn survey(store: &Store) {
     store.stats().map_or_else(|error| expected(&error), drop);
 }
 
-/// A store with every kind of record, made by many commits, among them some that freed pages.
+/// A store with every kind of record, compacted so that most of its bytes matter.
 fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
@@ -264,10 +264,11 @@ fn image() -> &'static Image {
         drop(store);
         let store = settings().open_on(disk.clone(), NAME).unwrap();
         store.resolve(&key(2000), Resolution::Released, "nobody knows").unwrap();
+        store.compact(|_| ControlFlow::Continue(())).unwrap();
         drop(store);
         let file = bytes_of(&disk, NAME);
         let used = file.chunks(SECTOR).enumerate().filter(|(_, sector)| sector.iter().any(|&byte| byte != 0));
-        let used = used.map(|(number, _)| number * SECTOR).collect();
+        let used: Vec<usize> = used.map(|(number, _)| number * SECTOR).collect();
         Image { used, note: bytes_of(&disk, NOTE), file }
     })
 }

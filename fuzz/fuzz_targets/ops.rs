@@ -16,8 +16,10 @@ const LEASE_MS: u64 = 10_000;
 const RETENTION_MS: u64 = 60_000;
 const FAILED_RETENTION_MS: u64 = 30_000;
 const ATTEMPTS_MAX: u32 = 3;
-const RECORDS_MAX: usize = 6;
-const SCOPE_RECORDS_MAX: usize = 4;
+/// Few, so that operations meet.
+const KEYS: u8 = 4;
+const RECORDS_MAX: usize = 3;
+const SCOPE_RECORDS_MAX: usize = 2;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {
@@ -123,13 +125,13 @@ impl World {
 
     fn run(&mut self, op: Op) {
         match op {
-            Op::Begin { key, request } => self.begin(key % 10, request),
-            Op::End { key, age, completed, payload } => self.end(key % 10, age, completed, bytes(payload)),
-            Op::Release { key, age } => self.release(key % 10, age),
-            Op::Renew { key, age, seconds } => self.renew(key % 10, age, u64::from(seconds) * 1000),
-            Op::Checkpoint { key, age, data } => self.checkpoint(key % 10, age, bytes(data % 2)),
-            Op::Resolve { key, how, payload } => self.resolve(key % 10, how % 3, bytes(payload)),
-            Op::Get { key } => self.get(key % 10),
+            Op::Begin { key, request } => self.begin(key % KEYS, request),
+            Op::End { key, age, completed, payload } => self.end(key % KEYS, age, completed, bytes(payload)),
+            Op::Release { key, age } => self.release(key % KEYS, age),
+            Op::Renew { key, age, seconds } => self.renew(key % KEYS, age, u64::from(seconds) * 1000),
+            Op::Checkpoint { key, age, data } => self.checkpoint(key % KEYS, age, bytes(data % 2)),
+            Op::Resolve { key, how, payload } => self.resolve(key % KEYS, how % 3, bytes(payload)),
+            Op::Get { key } => self.get(key % KEYS),
             Op::Advance { millis, times } => self.advance(u64::from(millis) * u64::from(times % 4)),
             Op::Sweep => self.sweep(),
             Op::Reopen => self.reopen(false),
@@ -331,7 +333,7 @@ impl World {
     }
 
     fn check(&self) {
-        (0..10).for_each(|number| self.get(number));
+        (0..KEYS).for_each(|number| self.get(number));
         let report = self.store.verify(|_| ControlFlow::Continue(())).unwrap();
         let is_sound = report.is_sound() && report.astray == 0 && report.records == self.held.len() as u64;
         ensure!(is_sound && report.counts_match == Some(true), "{report:?} of {}", self.held.len());
