@@ -117,6 +117,9 @@ pub use options::Options;
 pub use outcome::{Outcome, OutcomeKind};
 pub use record::{FencingToken, Record, State};
 pub use stats::{AnswerCounts, CommitStats, Stats};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use storage::fuzzing;
 pub use storage::{AuditRow, IoCounts, disk};
 pub use store::Store;
 pub use sweep::SweepReport;

@@ -7,6 +7,8 @@ mod copy;
 pub mod disk;
 mod error;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keys;
 mod lifecycle;
 mod meta;
