@@ -29,19 +29,26 @@ const RETRIES_PER_LEASE: u32 = 20;
 /// attempt a takeover at once.
 #[must_use = "renewal stops when this is dropped"]
 #[derive(Debug)]
-pub struct KeepAlive(Arc<Renewal>);
+pub struct KeepAlive(Arc<Status>);
 
-/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt did.
+/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt got its outcome, the
+/// guard was dropped or the store closed.
 #[derive(Debug)]
 pub struct LeaseLost(Promise<bool>);
 
-/// A renewal that goes on.
+/// A renewal that goes on: held by whatever drives it next, a timer's job or the writer's reply. When nothing does any more,
+/// because the store closed or one of its threads died, it ends, so that nobody listens for ever.
 pub(crate) struct Renewal {
+    shared: Arc<Shared>,
     key: Key,
     token: FencingToken,
     lease: Duration,
-    state: Mutex<State>,
+    status: Arc<Status>,
 }
+
+/// What became of a renewal.
+#[derive(Default)]
+struct Status(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -52,21 +59,21 @@ struct State {
 
 impl KeepAlive {
     pub(crate) fn start(shared: &Arc<Shared>, key: &Key, token: FencingToken, lease: Duration) -> Self {
-        let renewal = Renewal { key: key.clone(), token, lease, state: Mutex::default() };
-        let renewal = Arc::new(renewal);
-        renewal.plan(shared, lease / RENEWALS_PER_LEASE);
-        Self(renewal)
+        let status = Arc::<Status>::default();
+        let renewal = Renewal { shared: shared.clone(), key: key.clone(), token, lease, status: status.clone() };
+        Arc::new(renewal).plan(lease / RENEWALS_PER_LEASE);
+        Self(status)
     }
 
     /// Returns whether the lease was lost: stop working under it. Also true when renewal cannot be made durable any more.
     pub fn is_lost(&self) -> bool {
-        self.0.state.lock().ended == Some(true)
+        self.0.ended() == Some(true)
     }
 
     /// Returns what resolves when the lease is lost, to be raced against the work.
     pub fn lost(&self) -> LeaseLost {
         let (fulfil, promise) = promise();
-        let mut state = self.0.state.lock();
+        let mut state = self.0.0.lock();
         match state.ended {
             None => state.listeners.push(fulfil),
             Some(lost) => drop(fulfil.send(lost)),
@@ -98,43 +105,62 @@ impl Future for LeaseLost {
 
 impl Renewal {
     /// Renews once, on the timer thread. The writer's reply plans the next.
-    pub(crate) fn run(self: Arc<Self>, shared: &Arc<Shared>) {
-        if self.state.lock().ended.is_some() {
+    pub(crate) fn run(self: Arc<Self>) {
+        if self.status.ended().is_some() {
             return;
         }
-        let command = Command::Renew { token: self.token, lease: self.lease, retention: shared.settings.retention };
-        let (this, again) = (self.clone(), shared.clone());
-        let reply = Box::new(move |result: Result<Claim>| this.renewed(&again, result));
+        let command = Command::Renew { token: self.token, lease: self.lease, retention: self.shared.settings.retention };
+        let this = self.clone();
+        let reply = Box::new(move |result: Result<Claim>| this.renewed(result));
         let request = Request { key: self.key.clone(), command, reason: None, reply };
-        if let Err(error) = shared.send(Message::Command(request), Patience::None) {
-            self.renewed(shared, Err(error));
+        if let Err(error) = self.shared.send(Message::Command(request), Patience::None) {
+            self.renewed(Err(error));
         }
     }
 
-    fn renewed(self: Arc<Self>, shared: &Arc<Shared>, result: Result<Claim>) {
+    fn renewed(self: Arc<Self>, result: Result<Claim>) {
         use crate::transition::Answer::Renewed;
+        let lease = self.lease;
         match result.map(Claim::claim) {
-            Ok(Renewed { .. }) => self.plan(shared, self.lease / RENEWALS_PER_LEASE),
-            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full) => {
-                self.plan(shared, self.lease / RETRIES_PER_LEASE);
-            }
-            Err(error) if error.kind() == ErrorKind::Closed => self.end(false),
-            Ok(_) | Err(_) => self.end(true),
+            Ok(Renewed { .. }) => self.plan(lease / RENEWALS_PER_LEASE),
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full) => self.plan(lease / RETRIES_PER_LEASE),
+            Err(error) if error.kind() == ErrorKind::Closed => self.status.end(false),
+            Ok(_) => self.status.end(!self.has_outcome()),
+            Err(_) => self.status.end(true),
         }
     }
 
-    fn plan(self: &Arc<Self>, shared: &Shared, pause: Duration) {
-        if self.state.lock().ended.is_none() {
+    /// Returns whether the attempt ended under its own token: then nothing was lost.
+    fn has_outcome(&self) -> bool {
+        let record = self.shared.storage.read(|reader| reader.get(&self.key));
+        matches!(record, Ok(Some(record)) if record.token() == self.token && record.outcome().is_some())
+    }
+
+    fn plan(self: Arc<Self>, pause: Duration) {
+        if self.status.ended().is_none() {
+            let shared = self.shared.clone();
             let at = shared.clock().monotonic().saturating_add(pause);
-            let _ = shared.timer.at(at, Job::Renew(self.clone()));
+            let _ = shared.timer.at(at, Job::Renew(self));
         }
     }
+}
 
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.status.end(!self.shared.queue().is_closed());
+    }
+}
+
+impl Status {
+    fn ended(&self) -> Option<bool> {
+        self.0.lock().ended
+    }
+
+    /// Ends the renewal, if it has not ended, and tells everybody.
     fn end(&self, lost: bool) {
-        let listeners = {
-            let mut state = self.state.lock();
-            state.ended.get_or_insert(lost);
-            std::mem::take(&mut state.listeners)
+        let (lost, listeners) = {
+            let mut state = self.0.lock();
+            (*state.ended.get_or_insert(lost), std::mem::take(&mut state.listeners))
         };
         for listener in listeners {
             let _ = listener.send(lost);
@@ -142,8 +168,8 @@ impl Renewal {
     }
 }
 
-impl fmt::Debug for Renewal {
+impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Renewal({}, token {}, every {:?})", self.key, self.token, self.lease / RENEWALS_PER_LEASE)
+        write!(f, "Status({:?})", self.ended())
     }
 }

@@ -1,6 +1,6 @@
 //! The whole story of failures in the background: once the store cannot vouch for its writes, it takes none.
 
-use crate::{Error, ErrorKind, Result, sync::Mutex};
+use crate::{Error, ErrorKind, Result, shared::Shared, sync::Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the store still writes. Once set, it stays set until the store is opened again.
@@ -34,16 +34,20 @@ impl Poison {
     }
 }
 
-/// Poisons the store if the thread that holds it panics.
-pub(crate) struct PoisonOnPanic<'p> {
-    pub(crate) poison: &'p Poison,
+/// Poisons the store if the thread that holds it panics. Whoever owns replies holds one as well: locals go before arguments,
+/// so a reply that is dropped unanswered finds the reason set, and its caller is not told that nothing happened.
+pub(crate) struct PoisonOnPanic<'s> {
+    pub(crate) shared: &'s Shared,
     pub(crate) thread: &'static str,
 }
 
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         if crate::sync::panicking() {
-            self.poison.set(format!("the {} thread panicked", self.thread));
+            self.shared.poison.set(format!("the {} thread panicked", self.thread));
+            // Nobody else would end these waits.
+            self.shared.timer.close();
+            self.shared.waiters.clear();
         }
     }
 }

@@ -3,7 +3,6 @@ use crate::{
     lease::lease_lost,
     limits::{CHECKPOINT_BYTES_MAX, LEASE, RETENTION},
     options::within,
-    poison::PoisonOnPanic,
     queue::Queue,
     shared::{Patience, Shared},
     storage::{OpenMode, Storage, disk::Disk},
@@ -322,10 +321,4 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Store({})", self.shared().storage.path())
     }
-}
-
-/// The writer's life, so that its panic is noticed.
-pub(crate) fn watched(shared: &Shared, run: impl FnOnce()) {
-    let _poison = PoisonOnPanic { poison: &shared.poison, thread: "writer" };
-    run();
 }

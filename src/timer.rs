@@ -83,12 +83,12 @@ enum Next {
 
 /// The timer thread.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let _poison = PoisonOnPanic { poison: &shared.poison, thread: "timer" };
+    let _poison = PoisonOnPanic { shared, thread: "timer" };
     while let Some(next) = shared.timer.next(shared.clock().monotonic()) {
         match next {
             Next::Wait(until) => shared.clock().wait(&shared.timer.changed, until),
             Next::Run(Job::WakeWaiter { key, id }) => shared.waiters.wake(&key, id),
-            Next::Run(Job::Renew(renewal)) => renewal.run(shared),
+            Next::Run(Job::Renew(renewal)) => renewal.run(),
             Next::Run(Job::Sweep { after }) => sweep::run(shared, after),
         }
     }

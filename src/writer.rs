@@ -5,10 +5,10 @@ use crate::{
     Error, ErrorKind, Result,
     limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX},
     plan::{Admission, Plan},
+    poison::PoisonOnPanic,
     queue::{Claim, Message, SweepStep},
     shared::Shared,
     storage::{ApplyError, Position, StorageError},
-    store::watched,
     sync::queue::Receiver,
     transition::{Answer, Now},
 };
@@ -43,7 +43,8 @@ impl Writer {
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) {
         let shared = self.shared.clone();
-        watched(&shared, move || while self.turn() {});
+        let _poison = watch(&shared);
+        while self.turn() {}
     }
 
     /// Does one batch; returns false after the last.
@@ -80,6 +81,8 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
+        let shared = self.shared.clone();
+        let _poison = watch(&shared);
         self.try_space();
         if let Err(poisoned) = self.shared.poison.check() {
             refuse(&self.shared, batch, &poisoned);
@@ -92,6 +95,7 @@ impl Writer {
 
     /// Applies a batch and tells everybody; gives it back if nothing took effect.
     fn settle(&self, batch: Vec<Message>) -> Result<(), (Vec<Message>, StorageError)> {
+        let _poison = watch(&self.shared);
         let (planned, applied) = self.apply(&batch);
         match applied {
             Ok(()) => deliver(&self.shared, batch, planned),
@@ -189,6 +193,10 @@ impl Writer {
     }
 }
 
+fn watch(shared: &Shared) -> PoisonOnPanic<'_> {
+    PoisonOnPanic { shared, thread: "writer" }
+}
+
 /// A batch in the making.
 #[derive(Default)]
 struct Gathered {
@@ -218,6 +226,7 @@ impl Gathered {
 
 /// Tells everybody what was decided; it is durable.
 fn deliver(shared: &Arc<Shared>, batch: Vec<Message>, planned: Vec<Planned>) {
+    let _poison = watch(shared);
     for (message, planned) in batch.into_iter().zip(planned) {
         match (message, planned) {
             (Message::Command(request), Planned::Command(result)) => {

@@ -3,6 +3,7 @@
 use crate::support::*;
 use idemstore::{
     Begin, BeginOptions, ErrorKind, FencingToken, Key, Options, Resolution, Scope,
+    disk::MemoryDisk,
     limits::{
         CHECKPOINT_BYTES_MAX, KEY_ID_BYTES_MAX, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX,
         REASON_BYTES_MAX, SCOPE_BYTES_MAX, WAIT_MAX, WAITERS_MAX,
@@ -92,7 +93,7 @@ fn an_option_out_of_range_is_refused_by_its_name() {
         ("downtime_max", Options::new().downtime_max(ages)),
     ];
     for (name, options) in wrong {
-        let message = refused(options.in_memory(), ErrorKind::InvalidInput);
+        let message = refused(options.create_on(MemoryDisk::new(), NAME), ErrorKind::InvalidInput);
         assert!(message.starts_with(&format!("{name} is")), "{message}");
     }
 }

@@ -114,11 +114,7 @@ fn a_page_examines_a_bounded_number_of_records() {
     let store = Lab::new().create();
     let many = LIST_EXAMINED_MAX + 500;
     for piece in (0..many).collect::<Vec<_>>().chunks(512) {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let begun = piece.iter().map(|n| Box::pin(store.begin_async(&key(&format!("{n:06}")), request(""))));
-        let pending: Vec<_> =
-            begun.filter_map(|mut begin| begin.as_mut().poll(&mut context).is_pending().then_some(begin)).collect();
-        pending.into_iter().for_each(|begin| drop(block_on(begin).unwrap()));
+        begin_all(&store, piece.iter().map(|n| format!("{n:06}")));
     }
     let rare = ListFilter::new().state(State::Completed).limit(1000);
     let page = store.list(&rare, None).unwrap();
@@ -127,8 +123,6 @@ fn a_page_examines_a_bounded_number_of_records() {
     fresh(&store, "9").complete("").unwrap();
     assert_eq!(ids(&store, &rare).0, ["9"]);
 }
-
-use std::future::Future as _;
 
 #[test]
 fn limits_and_cursors_out_of_range_are_refused() {

@@ -82,7 +82,7 @@ fn is_poisoned(store: &Store) {
 
 #[test]
 fn a_panic_of_the_writer_is_indeterminate_for_its_batch_and_poisons_the_store() {
-    for _ in 0..100 {
+    for _ in 0..15 {
         let (store, _, trap) = trapped("idemstore-writer");
         fresh(&store, "known").complete("").unwrap();
         trap.arm();

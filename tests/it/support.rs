@@ -95,6 +95,24 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind) -> String
     error.to_string()
 }
 
+/// Begins many keys with few commits.
+pub fn begin_all(store: &Store, ids: impl Iterator<Item = String>) -> Vec<Lease> {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut begun: Vec<_> = ids.map(|id| (Box::pin(store.begin_async(&key(&id), request(&id))), None)).collect();
+    for (future, answer) in &mut begun {
+        if let Poll::Ready(ready) = future.as_mut().poll(&mut context) {
+            *answer = Some(ready);
+        }
+    }
+    let answers = begun.into_iter().map(|(future, answer)| answer.unwrap_or_else(|| block_on(future)));
+    answers
+        .map(|answer| match answer.unwrap() {
+            Begin::Fresh(lease) => lease,
+            other => panic!("expected fresh, got {other:?}"),
+        })
+        .collect()
+}
+
 /// Lets other threads run until they have got somewhere. The condition has to come true, so no time is measured.
 pub fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {

@@ -42,12 +42,9 @@ fn damaged() -> (Lab, Store) {
 fn a_sound_store_is_found_sound() {
     let lab = Lab::new();
     let store = lab.create();
-    for n in 0..1100 {
-        let lease = fresh(&store, &n.to_string());
-        if n % 2 == 0 {
-            lease.complete("receipt").unwrap();
-        }
-    }
+    let leases = begin_all(&store, (0..1100).map(|n| n.to_string()));
+    leases[7].complete("receipt").unwrap();
+    leases[8].checkpoint("mark").unwrap();
     let mut seen = Vec::new();
     let report = store.verify(|progress| ControlFlow::Continue(seen.push((progress.records, progress.total)))).unwrap();
     assert!(report.is_sound());
