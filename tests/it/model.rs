@@ -76,11 +76,6 @@ impl Model {
         known.deadline.is_none_or(|deadline| deadline <= self.monotonic)
     }
 
-    fn token(&self, id: u8, stale: bool) -> u64 {
-        let current = self.records.get(&id).map_or(1, |known| known.token);
-        if stale { current - 1 } else { current }
-    }
-
     fn begin(&mut self, id: u8, request: u8, lease: u64) -> Answer {
         let (now, monotonic, token) = (self.now, self.monotonic, self.granted + 1);
         let (deadline, expires) = (Some(monotonic + lease), now + lease + DAY_MS);

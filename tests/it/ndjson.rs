@@ -24,7 +24,9 @@ fn filled(lab: &Lab) -> Store {
         .step_by(2)
         .map(|(n, lease)| lease.complete_async([0, 255, u8::try_from(n % 256).unwrap()]))
         .collect();
-    ends.into_iter().for_each(|end| drop(end.wait().unwrap()));
+    for end in ends {
+        end.wait().unwrap();
+    }
     leases[1].fail("").unwrap();
     leases[3].checkpoint([1, 2, 3]).unwrap();
     store
