@@ -301,8 +301,9 @@ impl Running {
         let shared = &self.shared;
         shared.queue().close();
         shared.timer.close();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
+        // Under the lock: of two callers that close at once, neither goes on before the writer is done.
+        let mut threads = self.threads.lock();
+        for thread in threads.drain(..) {
             // A thread that panicked has poisoned the store.
             let _ = thread.join();
         }
