@@ -61,6 +61,7 @@ fn a_damaged_record_is_refused_and_the_rest_works() {
     refused(store.resolve(&key("b"), Resolution::Completed(b""), "guess"), ErrorKind::Corrupted);
     replay(&store, "a");
     replay(&store, "c");
+    fresh(&store, "d").complete("").unwrap();
     assert!(store.stats().unwrap().io.damaged_reads > 0 && !store.stats().unwrap().is_poisoned);
 }
 
