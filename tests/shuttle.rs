@@ -9,7 +9,7 @@ use idemstore::{
 };
 use shuttle::{
     Config, Runner,
-    scheduler::RandomScheduler,
+    scheduler::{PctScheduler, RandomScheduler},
     sync::{Condvar, Mutex, atomic::AtomicBool},
     thread,
 };
@@ -113,14 +113,19 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// Runs `f` under many schedules. On a failure the schedule is printed, and `IDEMSTORE_SEED` brings all of them back.
+/// Runs `f` under many schedules: half of them switch at random everywhere, half run one thread as far as it gets and switch
+/// at few points, which finds what needs a long delay at one place. On a failure the schedule is printed, and
+/// `IDEMSTORE_SEED` brings all of them back.
 fn check(f: impl Fn() + Send + Sync + 'static) {
     let (seed, schedules) = (setting("IDEMSTORE_SEED", 1), setting("IDEMSTORE_SCHEDULES", 200));
-    let schedules = usize::try_from(schedules).unwrap();
+    let half = usize::try_from(schedules / 2).unwrap();
+    let f = Arc::new(f);
+    let (first, second) = (f.clone(), f);
     let mut config = Config::new();
     config.stack_size = 512 * 1024;
-    let ran = Runner::new(RandomScheduler::new_from_seed(seed, schedules), config).run(f);
-    assert_eq!(ran, schedules, "every schedule ran");
+    let random = Runner::new(RandomScheduler::new_from_seed(seed, half), config.clone()).run(move || first());
+    let few_switches = Runner::new(PctScheduler::new_from_seed(seed, 3, half), config).run(move || second());
+    assert_eq!((random, few_switches), (half, half), "every schedule ran");
 }
 
 fn store() -> (Store, ManualClock) {
