@@ -1,5 +1,5 @@
 use crate::{
-    ErrorKind, FencingToken, Key, Result, State,
+    ErrorKind, FencingToken, Key, Result,
     queue::{Claim, Message, Request},
     shared::{Patience, Shared},
     sync::{
@@ -30,27 +30,33 @@ const RETRIES_PER_LEASE: u32 = 20;
 /// attempt a takeover at once.
 #[must_use = "renewal stops when this is dropped"]
 #[derive(Debug)]
-pub struct KeepAlive(Arc<Renewal>);
+pub struct KeepAlive(Arc<Status>);
 
-/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt did, the guard was dropped
-/// or the store was closed.
+/// Resolves when the lease is lost: to `true`, or to `false` when renewal ended because the attempt got its outcome, the
+/// guard was dropped or the store closed.
 #[derive(Debug)]
 pub struct LeaseLost {
     promise: Promise<bool>,
-    renewal: Arc<Renewal>,
+    status: Arc<Status>,
     id: u64,
 }
 
-/// A renewal that goes on.
+/// A renewal that goes on: held by whatever drives it next, a timer's job or the writer's reply. When nothing does any more,
+/// because the store closed or one of its threads died, it ends, so that nobody listens for ever.
 pub(crate) struct Renewal {
+    shared: Arc<Shared>,
     key: Key,
     token: FencingToken,
     lease: Duration,
-    state: Mutex<Progress>,
+    status: Arc<Status>,
 }
 
+/// What became of a renewal.
 #[derive(Default)]
-struct Progress {
+struct Status(Mutex<State>);
+
+#[derive(Default)]
+struct State {
     /// `Some(true)` when the lease was lost, `Some(false)` when nothing is left to renew.
     ended: Option<bool>,
     /// When the lease lapses unless it is renewed, on the monotonic clock.
@@ -59,55 +65,31 @@ struct Progress {
     next_id: u64,
 }
 
-/// Hands the writer's answer to the renewal, or the lack of one.
-struct Report {
-    renewal: Option<Arc<Renewal>>,
-    shared: Arc<Shared>,
-}
-
-impl Report {
-    fn tell(mut self, result: Result<Claim>) {
-        if let Some(renewal) = self.renewal.take() {
-            renewal.renewed(&self.shared, result);
-        }
-    }
-}
-
-impl Drop for Report {
-    /// There was no room, or the writer is gone.
-    fn drop(&mut self) {
-        if let Some(renewal) = self.renewal.take() {
-            let kind = self.shared.check_writable().err().map_or(ErrorKind::Busy, |error| error.kind());
-            renewal.retry(&self.shared, kind);
-        }
-    }
-}
-
 impl KeepAlive {
     pub(crate) fn start(shared: &Arc<Shared>, key: &Key, token: FencingToken, lease: Duration) -> Self {
         let lapses = shared.clock().monotonic().saturating_add(lease);
-        let state = Mutex::new(Progress { lapses, ..Progress::default() });
-        let renewal = Arc::new(Renewal { key: key.clone(), token, lease, state });
-        renewal.plan(shared, lease / RENEWALS_PER_LEASE);
-        Self(renewal)
+        let status = Arc::new(Status(Mutex::new(State { lapses, ..State::default() })));
+        let renewal = Renewal { shared: shared.clone(), key: key.clone(), token, lease, status: status.clone() };
+        Arc::new(renewal).plan(lease / RENEWALS_PER_LEASE);
+        Self(status)
     }
 
     /// Returns whether the lease was lost: stop working under it. Also true when renewal cannot be made durable any more.
     pub fn is_lost(&self) -> bool {
-        self.0.state.lock().ended == Some(true)
+        self.0.ended() == Some(true)
     }
 
     /// Returns what resolves when the lease is lost, to be raced against the work.
     pub fn lost(&self) -> LeaseLost {
         let (fulfil, promise) = promise();
-        let mut state = self.0.state.lock();
+        let mut state = self.0.0.lock();
         let id = state.next_id;
         state.next_id += 1;
         match state.ended {
             None => drop(state.listeners.insert(id, fulfil)),
             Some(lost) => drop(fulfil.send(lost)),
         }
-        LeaseLost { promise, renewal: self.0.clone(), id }
+        LeaseLost { promise, status: self.0.clone(), id }
     }
 }
 
@@ -135,67 +117,81 @@ impl Future for LeaseLost {
 
 impl Drop for LeaseLost {
     fn drop(&mut self) {
-        let listener = self.renewal.state.lock().listeners.remove(&self.id);
+        let listener = self.status.0.lock().listeners.remove(&self.id);
         drop(listener);
     }
 }
 
 impl Renewal {
     /// Renews once, on the timer thread. The writer's reply plans the next.
-    pub(crate) fn run(self: Arc<Self>, shared: &Arc<Shared>) {
-        if self.state.lock().ended.is_some() {
+    pub(crate) fn run(self: Arc<Self>) {
+        if self.status.ended().is_some() {
             return;
         }
-        let command = Command::Renew { token: self.token, lease: self.lease, retention: shared.settings.retention };
-        let report = Report { renewal: Some(self.clone()), shared: shared.clone() };
-        let reply = Box::new(move |result: Result<Claim>| report.tell(result));
+        let command = Command::Renew { token: self.token, lease: self.lease, retention: self.shared.settings.retention };
+        let this = self.clone();
+        let reply = Box::new(move |result: Result<Claim>| this.renewed(result));
         let request = Request { key: self.key.clone(), command, reason: None, reply };
-        // A request that cannot be sent is dropped, and its report tells the renewal.
-        let _ = shared.send(Message::Command(request), Patience::None);
-    }
-
-    fn renewed(self: Arc<Self>, shared: &Arc<Shared>, result: Result<Claim>) {
-        match result.map(Claim::claim) {
-            Ok(Answer::Renewed { .. }) => {
-                self.state.lock().lapses = shared.clock().monotonic().saturating_add(self.lease);
-                self.plan(shared, self.lease / RENEWALS_PER_LEASE);
-            }
-            Ok(_) => self.end(!self.is_ended_by_its_holder(shared)),
-            Err(error) => self.retry(shared, error.kind()),
+        if let Err(error) = self.shared.send(Message::Command(request), Patience::None) {
+            self.renewed(Err(error));
         }
     }
 
-    fn is_ended_by_its_holder(&self, shared: &Shared) -> bool {
-        let record = shared.storage.read(|reader| reader.get(&self.key)).ok().flatten();
-        record.is_some_and(|record| record.token == self.token && record.state != State::InFlight)
+    fn renewed(self: Arc<Self>, result: Result<Claim>) {
+        match result.map(Claim::claim) {
+            Ok(Answer::Renewed { .. }) => {
+                self.status.0.lock().lapses = self.shared.clock().monotonic().saturating_add(self.lease);
+                let pause = self.lease / RENEWALS_PER_LEASE;
+                self.plan(pause);
+            }
+            Ok(_) => self.status.end(!self.has_outcome()),
+            Err(error) => self.failed(error.kind()),
+        }
     }
 
     /// A renewal that did not happen is tried again while the lease lasts.
-    fn retry(self: Arc<Self>, shared: &Arc<Shared>, kind: ErrorKind) {
+    fn failed(self: Arc<Self>, kind: ErrorKind) {
         let is_hopeless = matches!(kind, ErrorKind::Poisoned | ErrorKind::Indeterminate | ErrorKind::Closed);
-        let has_lapsed = shared.clock().monotonic() >= self.state.lock().lapses;
+        let has_lapsed = self.shared.clock().monotonic() >= self.status.0.lock().lapses;
         if is_hopeless || has_lapsed {
-            self.end(kind != ErrorKind::Closed);
+            self.status.end(kind != ErrorKind::Closed);
         } else {
-            self.plan(shared, self.lease / RETRIES_PER_LEASE);
+            let pause = self.lease / RETRIES_PER_LEASE;
+            self.plan(pause);
         }
     }
 
-    fn plan(self: &Arc<Self>, shared: &Shared, pause: Duration) {
-        if self.state.lock().ended.is_none() {
+    /// Returns whether the attempt ended under its own token: then nothing was lost.
+    fn has_outcome(&self) -> bool {
+        let record = self.shared.storage.read(|reader| reader.get(&self.key));
+        matches!(record, Ok(Some(record)) if record.token() == self.token && record.outcome().is_some())
+    }
+
+    fn plan(self: Arc<Self>, pause: Duration) {
+        if self.status.ended().is_none() {
+            let shared = self.shared.clone();
             let at = shared.clock().monotonic().saturating_add(pause);
-            if shared.timer.at(at, Job::Renew(self.clone())).is_none() {
-                self.end(false);
-            }
+            let _ = shared.timer.at(at, Job::Renew(self));
         }
     }
+}
 
-    /// Ends the renewal and tells those who listen.
-    pub(crate) fn end(&self, lost: bool) {
-        let listeners = {
-            let mut state = self.state.lock();
-            state.ended.get_or_insert(lost);
-            std::mem::take(&mut state.listeners)
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.status.end(!self.shared.queue().is_closed());
+    }
+}
+
+impl Status {
+    fn ended(&self) -> Option<bool> {
+        self.0.lock().ended
+    }
+
+    /// Ends the renewal, if it has not ended, and tells everybody.
+    fn end(&self, lost: bool) {
+        let (lost, listeners) = {
+            let mut state = self.0.lock();
+            (*state.ended.get_or_insert(lost), std::mem::take(&mut state.listeners))
         };
         for listener in listeners.into_values() {
             let _ = listener.send(lost);
@@ -203,8 +199,8 @@ impl Renewal {
     }
 }
 
-impl fmt::Debug for Renewal {
+impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Renewal({}, token {}, every {:?})", self.key, self.token, self.lease / RENEWALS_PER_LEASE)
+        write!(f, "Status({:?})", self.ended())
     }
 }

@@ -126,7 +126,6 @@ impl Shared {
     pub(crate) fn stop_writing(&self, reason: impl Into<String>) {
         self.poison.set(reason);
         self.waiters.clear();
-        self.timer.end_renewals(true);
     }
 
     /// What a promise means that nobody fulfilled.
@@ -151,6 +150,8 @@ impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if crate::sync::panicking() {
             self.shared.stop_writing(format!("the {} thread panicked", self.thread));
+            // Renewals end when nothing drives them any more.
+            self.shared.timer.close();
         }
     }
 }

@@ -60,26 +60,13 @@ impl Timer {
 
     /// Ends the thread; jobs that have not run never do.
     pub(crate) fn close(&self) {
-        self.state.lock().closed = true;
-        self.end_renewals(false);
-        let jobs = std::mem::take(&mut self.state.lock().jobs);
+        let jobs = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.jobs)
+        };
         drop(jobs);
         self.changed.set();
-    }
-
-    /// Ends all renewals: nobody will run them any more.
-    pub(crate) fn end_renewals(&self, lost: bool) {
-        let is_renewal = |job: &Job| matches!(job, Job::Renew(_));
-        let renewals: Vec<Job> = {
-            let mut state = self.state.lock();
-            let ids: Vec<JobId> = state.jobs.iter().filter(|(_, job)| is_renewal(job)).map(|(&id, _)| id).collect();
-            ids.iter().filter_map(|id| state.jobs.remove(id)).collect()
-        };
-        for job in renewals {
-            if let Job::Renew(renewal) = job {
-                renewal.end(lost);
-            }
-        }
     }
 
     /// Returns the next job that is due, or when to look again; `None` when closed.
@@ -108,7 +95,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         match next {
             Next::Wait(until) => shared.clock().wait(&shared.timer.changed, until),
             Next::Run(Job::WakeWaiter { key, id }) => shared.waiters.wake(&key, id),
-            Next::Run(Job::Renew(renewal)) => renewal.run(shared),
+            Next::Run(Job::Renew(renewal)) => renewal.run(),
             Next::Run(Job::Sweep { after }) => sweep::run(shared, after),
         }
     }

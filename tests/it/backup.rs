@@ -1,0 +1,114 @@
+//! A backup is a consistent copy that is made while the store works, and that is not mistaken for the store.
+
+use crate::support::*;
+use idemstore::{ErrorKind, ListFilter, State, Store};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+fn restored(lab: &Lab, path: &Path) -> Store {
+    lab.options.clone().accept_restored(true).open(path).unwrap()
+}
+
+#[test]
+fn a_backup_has_every_record_and_makes_orphans_of_attempts() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("backup.idem");
+    let store = lab.create();
+    fresh(&store, "done").complete("receipt").unwrap();
+    let lease = fresh(&store, "running");
+    lease.checkpoint("mark").unwrap();
+    store.backup(&path, go_on).unwrap();
+    fresh(&store, "later");
+    lease.complete("after the backup").unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let copy = restored(&lab, &path);
+    assert!(copy.verify(go_on).unwrap().is_sound());
+    assert_eq!(replay(&copy, "done").payload(), b"receipt");
+    let taken = takeover(&copy, "running");
+    assert_eq!(taken.earlier_checkpoint(), Some(&b"mark"[..]));
+    assert!(taken.token().get() > lease.token().get() + 1_000_000, "far above what the original may have granted since");
+    fresh(&copy, "later");
+}
+
+#[test]
+fn a_backup_opens_only_by_decision_and_then_like_any_store() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("backup.idem");
+    let store = lab.create();
+    fresh(&store, "done").complete("receipt").unwrap();
+    store.backup(&path, go_on).unwrap();
+    let message = refused(lab.options.open(&path), ErrorKind::Restored);
+    assert!(message.contains("accept_restored"), "{message}");
+    refused(lab.options.open(&path), ErrorKind::Restored);
+    restored(&lab, &path).close().unwrap();
+    replay(&lab.options.open(&path).unwrap(), "done");
+}
+
+#[test]
+fn an_existing_file_is_never_overwritten() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("backup.idem");
+    std::fs::write(&path, "precious").unwrap();
+    refused(lab.create().backup(&path, go_on), ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn a_stopped_backup_leaves_no_file() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let store = lab.create();
+    fresh(&store, "pay");
+    refused(store.backup(directory.path().join("backup.idem"), |_| ControlFlow::Break(())), ErrorKind::Closed);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// Two keys are always changed one after the other, so a consistent copy never has the second ahead of the first.
+#[test]
+fn a_backup_is_consistent_while_others_write() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let store = lab.create();
+    for n in 0..1500 {
+        drop(store.begin_async(&key(&format!("ballast {n}")), request("")));
+    }
+    let stop = AtomicBool::new(false);
+    let copies: Vec<_> = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                for id in ["a first", "z second"] {
+                    fresh(&store, id).complete(round.to_string()).unwrap();
+                }
+                lab.clock.advance(DAY);
+                round += 1;
+            }
+            round
+        });
+        let copies: Vec<_> = (0..10)
+            .map(|n| {
+                let path = directory.path().join(format!("{n}.idem"));
+                store.backup(&path, go_on).unwrap();
+                path
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 0, "somebody wrote");
+        copies
+    });
+    for path in copies {
+        let copy = restored(&lab, &path);
+        let report = copy.verify(go_on).unwrap();
+        assert!(report.is_sound() && report.counts_match == Some(true), "{report:?}");
+        let records = copy.list(&ListFilter::new().state(State::Completed), None).unwrap().records;
+        let tokens: BTreeMap<_, _> = records.iter().map(|record| (record.key.id().to_owned(), record.token)).collect();
+        if let (Some(first), Some(second)) = (tokens.get("a first"), tokens.get("z second")) {
+            let apart = i128::from(second.get()) - i128::from(first.get());
+            assert!(apart == 1 || apart == -1, "{tokens:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Compaction gives space back, loses nothing, and leaves nothing of what was removed.
+
+use crate::support::*;
+use idemstore::{
+    ErrorKind, Store,
+    disk::{Disk as _, MemoryDisk},
+};
+use std::{ops::ControlFlow, thread};
+
+fn holds(disk: &MemoryDisk, wanted: &str) -> bool {
+    let file = disk.open(NAME).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes())
+}
+
+/// 100 records that expire, and some that stay.
+fn filled(lab: &Lab) -> Store {
+    let store = lab.create();
+    for n in 0..100 {
+        let payload = format!("card-of-{n}").repeat(1000);
+        fresh(&store, &n.to_string()).complete(payload).unwrap();
+    }
+    lab.clock.advance(DAY);
+    for n in 100..110 {
+        fresh(&store, &n.to_string()).complete(format!("kept-{n}")).unwrap();
+    }
+    assert_eq!(store.sweep().unwrap().removed, 100);
+    store
+}
+
+#[test]
+fn the_file_shrinks_and_the_bytes_of_removed_payloads_are_gone() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    let before = store.stats().unwrap();
+    assert!(holds(&lab.disk, "card-of-55"), "a removed payload is still in the file");
+    store.compact(go_on).unwrap();
+    let after = store.stats().unwrap();
+    assert!(after.file_bytes < before.file_bytes / 2, "{} of {}", after.file_bytes, before.file_bytes);
+    assert!(!holds(&lab.disk, "card-of-55"));
+    assert!(holds(&lab.disk, "kept-105"));
+    assert_eq!((after.completed, after.record_bytes), (before.completed, before.record_bytes));
+}
+
+#[test]
+fn nothing_is_lost_by_compaction_or_the_open_after_it() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    fresh(&store, "resolved");
+    lab.clock.advance(LEASE);
+    store.resolve(&key("resolved"), idemstore::Resolution::Completed(b"by hand"), "asked").unwrap();
+    let last = fresh(&store, "running").token();
+    let rows = |store: &Store| format!("{:?}", store.list(&idemstore::ListFilter::new().limit(1000), None).unwrap());
+    let (before, audit) = (rows(&store), store.audit(0, 10).unwrap());
+    store.compact(go_on).unwrap();
+    assert_eq!((rows(&store), store.audit(0, 10).unwrap()), (before.clone(), audit.clone()));
+    assert!(store.verify(go_on).unwrap().is_sound());
+    store.close().unwrap();
+    let store = lab.open();
+    assert_eq!((rows(&store), store.audit(0, 10).unwrap()), (before, audit));
+    assert!(fresh(&store, "new").token() > last);
+}
+
+#[test]
+fn leases_survive_a_compaction() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    let lease = fresh(&store, "running");
+    store.compact(go_on).unwrap();
+    assert_eq!(in_flight(&store, "running"), LEASE);
+    lease.checkpoint("mark").unwrap();
+    lease.complete("receipt").unwrap();
+    replay(&store, "running");
+}
+
+#[test]
+fn commands_that_come_meanwhile_are_done_afterwards() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    let lease = fresh(&store, "running");
+    let mut ticket = None;
+    store
+        .compact(|_| {
+            ticket = Some(lease.complete_async("receipt"));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    ticket.unwrap().wait().unwrap();
+    assert_eq!(replay(&store, "running").payload(), b"receipt");
+}
+
+#[test]
+fn a_stopped_compaction_changes_nothing_and_the_store_goes_on() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    refused(store.compact(|_| ControlFlow::Break(())), ErrorKind::Closed);
+    replay(&store, "105");
+    fresh(&store, "new").complete("").unwrap();
+    store.compact(go_on).unwrap();
+    replay(&store, "new");
+}
+
+#[test]
+fn a_callback_that_panics_does_not_hold_the_writer_up_for_ever() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    thread::scope(|scope| {
+        let compaction = scope.spawn(|| store.compact(|_| panic!("the callback's own fault")));
+        assert!(compaction.join().is_err());
+    });
+    fresh(&store, "new").complete("").unwrap();
+    assert!(!store.stats().unwrap().is_poisoned);
+}
+
+#[test]
+fn reads_go_on_during_a_compaction() {
+    let lab = Lab::new();
+    let store = filled(&lab);
+    thread::scope(|scope| {
+        let compactions = scope.spawn(|| (0..10).for_each(|_| store.compact(go_on).unwrap()));
+        while !compactions.is_finished() {
+            assert_eq!(replay(&store, "105").payload(), b"kept-105");
+        }
+        compactions.join().unwrap();
+    });
+    replay(&store, "109");
+}

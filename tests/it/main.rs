@@ -1,0 +1,28 @@
+//! The promises of the public interface, one file for each guarantee.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod async_api;
+mod backup;
+mod begin_answers;
+mod clock;
+mod close;
+mod compact;
+mod fencing;
+mod golden;
+mod keep_alive;
+mod limits;
+mod linearizable;
+mod list;
+mod model;
+#[cfg(feature = "ndjson")]
+mod ndjson;
+mod panic_poison;
+mod recovery;
+mod resolve;
+mod retention;
+mod scopes;
+mod stats;
+mod support;
+mod sweep;
+mod verify;
+mod waiting;

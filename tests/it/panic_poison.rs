@@ -1,0 +1,220 @@
+//! A panic in a background thread stops the store visibly: nobody is told that nothing happened, and nobody hangs.
+
+use crate::support::*;
+use idemstore::{
+    Begin, BeginOptions, Clock, ErrorKind, ManualClock, Signal, Store, Timestamp,
+    disk::{Disk, DiskFile, FileId, MemoryDisk},
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Panics on one of the store's threads once it is told to.
+#[derive(Clone, Debug)]
+struct Trap {
+    thread: &'static str,
+    armed: Arc<AtomicBool>,
+    sprung: Arc<AtomicUsize>,
+}
+
+impl Trap {
+    fn on(thread: &'static str) -> Self {
+        Self { thread, armed: Arc::default(), sprung: Arc::default() }
+    }
+
+    fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn spring(&self) {
+        if thread::current().name() == Some(self.thread) && self.armed.load(Ordering::SeqCst) {
+            self.sprung.fetch_add(1, Ordering::SeqCst);
+            // Without the noise of the panic's message.
+            std::panic::resume_unwind(Box::new("a fault from outside"));
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.sprung.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug)]
+struct TrappedClock(ManualClock, Trap);
+
+impl Clock for TrappedClock {
+    fn wall(&self) -> Timestamp {
+        self.1.spring();
+        self.0.wall()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn wait(&self, signal: &Signal, until: Option<Duration>) {
+        self.1.spring();
+        self.0.wait(signal, until);
+    }
+}
+
+fn trapped(thread: &'static str) -> (Store, ManualClock, Trap) {
+    let (lab, trap) = (Lab::new(), Trap::on(thread));
+    let options = lab.options.clone().clock(TrappedClock(lab.clock.clone(), trap.clone()));
+    (options.create_on(lab.disk, NAME).unwrap(), lab.clock, trap)
+}
+
+fn is_poisoned(store: &Store) {
+    assert!(store.stats().unwrap().is_poisoned);
+    refused(begin(store, "new"), ErrorKind::Poisoned);
+    refused(store.sweep(), ErrorKind::Poisoned);
+    assert!(store.get(&key("known")).unwrap().is_some(), "reads go on");
+    let message = refused(store.close(), ErrorKind::Poisoned);
+    assert!(message.contains("panicked"), "{message}");
+    refused(begin(store, "new"), ErrorKind::Closed);
+}
+
+#[test]
+fn a_panic_of_the_writer_is_indeterminate_for_its_batch_and_poisons_the_store() {
+    for _ in 0..15 {
+        let (store, _, trap) = trapped("idemstore-writer");
+        fresh(&store, "known").complete("").unwrap();
+        trap.arm();
+        let kinds: Vec<ErrorKind> = thread::scope(|scope| {
+            let store = &store;
+            let callers: Vec<_> = (0..3).map(|n| scope.spawn(move || begin(store, &n.to_string()).unwrap_err().kind())).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert_eq!(trap.count(), 1);
+        // Whoever came after the panic knows that nothing happened.
+        assert!(kinds.iter().all(|kind| [ErrorKind::Indeterminate, ErrorKind::Poisoned].contains(kind)), "{kinds:?}");
+        assert!(kinds.contains(&ErrorKind::Indeterminate), "{kinds:?}");
+        is_poisoned(&store);
+    }
+}
+
+#[test]
+fn a_panic_of_the_writer_wakes_waiters_and_tells_those_who_keep_a_lease_alive() {
+    let (store, _clock, trap) = trapped("idemstore-writer");
+    let lease = fresh(&store, "known");
+    let guard = lease.keep_alive();
+    let lost = guard.lost();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| store.begin_with(&key("known"), request("known"), BeginOptions::new().wait(LEASE / 2)));
+        until(|| store.stats().unwrap().answers.in_flight == 1);
+        trap.arm();
+        refused(lease.complete(""), ErrorKind::Indeterminate);
+        let kind = waiter.join().unwrap().unwrap_err().kind();
+        assert!([ErrorKind::Indeterminate, ErrorKind::Poisoned].contains(&kind), "{kind:?}");
+    });
+    assert!(lost.wait() && guard.is_lost(), "nobody renews the lease any more");
+    is_poisoned(&store);
+}
+
+#[test]
+fn a_panic_of_the_timer_poisons_the_store_and_lets_nobody_wait_for_ever() {
+    let (store, clock, trap) = trapped("idemstore-timer");
+    let lease = fresh(&store, "known");
+    let guard = lease.keep_alive();
+    let lost = guard.lost();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| store.begin_with(&key("known"), request("known"), BeginOptions::new().wait(LEASE / 2)));
+        until(|| store.stats().unwrap().answers.in_flight == 1);
+        trap.arm();
+        // The timer looks at its clock again.
+        clock.advance(MS);
+        let kind = waiter.join().unwrap().unwrap_err().kind();
+        assert!([ErrorKind::Indeterminate, ErrorKind::Poisoned].contains(&kind), "{kind:?}");
+    });
+    assert_eq!(trap.count(), 1);
+    assert!(lost.wait() && guard.is_lost());
+    is_poisoned(&store);
+}
+
+#[derive(Debug)]
+struct TrappedDisk(MemoryDisk, Trap);
+
+#[derive(Debug)]
+struct TrappedFile(Arc<dyn DiskFile>, Trap);
+
+impl Disk for TrappedDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(TrappedFile(self.0.open(name)?, self.1.clone())))
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(TrappedFile(self.0.create(name)?, self.1.clone())))
+    }
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename_new(from, to)
+    }
+    fn rename_over(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename_over(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        self.0.id(name)
+    }
+    fn check_private(&self) -> io::Result<()> {
+        self.0.check_private()
+    }
+    fn path(&self, name: &str) -> String {
+        self.0.path(name)
+    }
+}
+
+impl DiskFile for TrappedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, into)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.1.spring();
+        self.0.write_at(offset, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.0.try_lock()
+    }
+    fn id(&self) -> io::Result<FileId> {
+        self.0.id()
+    }
+}
+
+#[test]
+fn a_panic_below_the_storage_engine_is_no_acknowledgement() {
+    let (lab, trap) = (Lab::new(), Trap::on("idemstore-writer"));
+    let store = lab.options.create_on(TrappedDisk(lab.disk.clone(), trap.clone()), NAME).unwrap();
+    fresh(&store, "known").complete("receipt").unwrap();
+    trap.arm();
+    let kind = begin(&store, "new").unwrap_err().kind();
+    assert!(trap.count() > 0);
+    assert!([ErrorKind::Io, ErrorKind::Indeterminate].contains(&kind), "{kind:?}");
+    assert_eq!(store.stats().unwrap().is_poisoned, kind == ErrorKind::Indeterminate);
+    let image = crate::recovery::crash_image(&lab.disk);
+    drop(store);
+    let store = lab.options.open_on(image, NAME).unwrap();
+    assert_eq!(replay(&store, "known").payload(), b"receipt");
+    match begin(&store, "new").unwrap() {
+        Begin::Fresh(_) => (),
+        Begin::Takeover(_) => assert_eq!(kind, ErrorKind::Indeterminate, "an error that means not done"),
+        other => panic!("{other:?}"),
+    }
+}
