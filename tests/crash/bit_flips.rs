@@ -193,7 +193,7 @@ fn escaped_panic() -> String {
 }
 
 /// Fails the test although its panics are quiet.
-fn fail(what: String) -> ! {
+fn fail(what: &str) -> ! {
     drop(std::panic::take_hook());
     panic!("{what}");
 }
@@ -208,13 +208,13 @@ fn flipped_bits_are_an_error_or_harmless_and_never_a_wrong_answer() {
     for number in 0..mutants {
         let seed = seed() + number;
         let disk = SimDisk::of(frozen.clone());
-        let flipped = mutate(&disk, &mut Rng::new(seed), seed % 2 == 0);
+        let flipped = mutate(&disk, &mut Rng::new(seed), seed.is_multiple_of(2));
         let outcome = catch_unwind(AssertUnwindSafe(|| check(&disk, &told, &mut figures)));
         let outcome = outcome.unwrap_or_else(|_| Err(escaped_panic()));
         match outcome {
             Ok(true) => figures.noticed += 1,
             Ok(false) => figures.harmless += 1,
-            Err(what) => fail(format!("IDEMSTORE_SEED={seed}, bytes {flipped:?} (pages of {PAGE_BYTES}): {what}")),
+            Err(what) => fail(&format!("IDEMSTORE_SEED={seed}, bytes {flipped:?} (pages of {PAGE_BYTES}): {what}")),
         }
         figures.mutants += 1;
     }
@@ -250,7 +250,9 @@ fn damage_to_any_two_blocks_never_lets_a_panic_out_of_the_open() {
     for (one, other) in (0..blocks).flat_map(|one| (one..blocks).map(move |other| (one, other))) {
         let disk = SimDisk::of(frozen.clone());
         let file = disk.open(NAME).unwrap();
-        [one, other].iter().for_each(|block| file.write_at((block * PAGE_BYTES + 100) as u64, &[0xA5; 300]).unwrap());
+        for block in [one, other] {
+            file.write_at((block * PAGE_BYTES + 100) as u64, &[0xA5; 300]).unwrap();
+        }
         drop(file);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let store = options(&clock()).open_on(disk.clone(), NAME)?;
@@ -260,7 +262,7 @@ fn damage_to_any_two_blocks_never_lets_a_panic_out_of_the_open() {
         match outcome {
             Ok(Ok(())) => opened += 1,
             Ok(Err(_)) => refused += 1,
-            Err(_) => fail(format!("blocks {one} and {other} of {blocks}: {}", escaped_panic())),
+            Err(_) => fail(&format!("blocks {one} and {other} of {blocks}: {}", escaped_panic())),
         }
     }
     println!("{blocks} blocks: {opened} pairs opened, {refused} refused");

@@ -312,7 +312,7 @@ impl State {
         let count = self.syncs.entry(inode).or_default();
         *count += 1;
         if let Lie::Files(every) = self.lie
-            && *count % every == 0
+            && count.is_multiple_of(every)
         {
             return;
         }

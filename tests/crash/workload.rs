@@ -48,10 +48,12 @@ pub(crate) fn options(clock: &ManualClock) -> Options {
     options.reserve_bytes(0).sweep_interval(None).cache_bytes(1 << 20).attempts_max(u32::MAX)
 }
 
+type Asking = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
 /// One command whose answer is awaited.
 enum Asked {
     Begin(BeginFuture, Held),
-    Other(Pin<Box<dyn Future<Output = Result<(), Error>>>>, Held),
+    Other(Asking, Held),
 }
 
 impl Workload {
@@ -170,9 +172,7 @@ impl Workload {
         self.count(begun.as_ref().err());
         let settled = self.ledger().settled(number).clone();
         match (&settled, begun) {
-            (Held::Ended(end), Ok(Begin::Replay(outcome))) if outcome.payload() == end.payload && outcome.kind() == end.kind => {
-                ()
-            }
+            (Held::Ended(end), Ok(Begin::Replay(told))) if told.payload() == end.payload && told.kind() == end.kind => (),
             (Held::InFlight(_), Ok(Begin::InFlight { .. })) => (),
             (_, Err(error)) if is_not_done(&error) => (),
             (_, begun) => self.violation(format!("begin of {number}: {begun:?} where the ledger has {settled:?}")),
@@ -244,7 +244,7 @@ impl Workload {
         let token = FencingToken::new(attempt.token?);
         let len = [0, 20, 300, 3000][self.rng.below(4)];
         let bytes = self.rng.bytes(len);
-        let (pending, asked): (Held, Pin<Box<dyn Future<Output = Result<(), Error>>>>) = match kind {
+        let (pending, asked): (Held, Asking) = match kind {
             0..4 => {
                 let kind = if kind == 3 { OutcomeKind::Failed } else { OutcomeKind::Completed };
                 let pending = ended(attempt, kind, &bytes, now);
@@ -303,8 +303,8 @@ impl Workload {
         for (number, command) in asked {
             match command {
                 Asked::Begin(begin, pending) => {
-                    let begun = block_on(begin);
-                    self.end_begin(number, pending, begun);
+                    let answer = block_on(begin);
+                    self.end_begin(number, pending, answer);
                 }
                 Asked::Other(other, pending) => {
                     let result = block_on(other);
@@ -358,7 +358,9 @@ impl Workload {
 
     fn sweep(&mut self) {
         let due: Vec<usize> = (0..KEYS).filter(|&number| self.is_due(number)).collect();
-        due.iter().for_each(|&number| self.ledger().pend(number, Held::Unseen));
+        for &number in &due {
+            self.ledger().pend(number, Held::Unseen);
+        }
         let swept = self.store().sweep();
         let result = match &swept {
             Ok(report) if report.paused || report.removed < due.len() as u64 => {
@@ -368,7 +370,9 @@ impl Workload {
             Ok(_) => Ok(()),
             Err(error) => Err(error.clone()),
         };
-        due.iter().for_each(|&number| self.end_change(number, Held::Unseen, result.clone()));
+        for number in due {
+            self.end_change(number, Held::Unseen, result.clone());
+        }
     }
 
     fn is_due(&self, number: usize) -> bool {
