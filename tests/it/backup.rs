@@ -64,7 +64,7 @@ fn a_stopped_backup_leaves_no_file() {
     let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
     let store = lab.create();
     fresh(&store, "pay");
-    refused(store.backup(directory.path().join("backup.idem"), |_| ControlFlow::Break(())), ErrorKind::Closed);
+    refused(store.backup(directory.path().join("backup.idem"), |_| ControlFlow::Break(())), ErrorKind::Stopped);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 

@@ -94,7 +94,7 @@ fn commands_that_come_meanwhile_are_done_afterwards() {
 fn a_stopped_compaction_changes_nothing_and_the_store_goes_on() {
     let lab = Lab::new();
     let store = filled(&lab);
-    refused(store.compact(|_| ControlFlow::Break(())), ErrorKind::Closed);
+    refused(store.compact(|_| ControlFlow::Break(())), ErrorKind::Stopped);
     replay(&store, "105");
     fresh(&store, "new").complete("").unwrap();
     store.compact(go_on).unwrap();

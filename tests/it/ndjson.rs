@@ -141,9 +141,9 @@ fn a_full_store_imports_no_further() {
 #[test]
 fn both_directions_can_be_stopped_and_gone_on_with() {
     let old = filled(&Lab::new());
-    refused(old.export(Vec::new(), |_| ControlFlow::Break(())), ErrorKind::Closed);
+    refused(old.export(Vec::new(), |_| ControlFlow::Break(())), ErrorKind::Stopped);
     let (text, new) = (exported(&old), Lab::new().create());
-    refused(new.import(text.as_bytes(), |_| ControlFlow::Break(())), ErrorKind::Closed);
+    refused(new.import(text.as_bytes(), |_| ControlFlow::Break(())), ErrorKind::Stopped);
     let report = new.import(text.as_bytes(), go_on).unwrap();
     assert!(report.known > 0 && report.known + report.imported == 300, "{report:?}");
 }
