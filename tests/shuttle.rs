@@ -1,7 +1,7 @@
 //! The threads of a store under a scheduler that tries many interleavings: hand-off of commands, wake-up of waiters,
 //! shutdown. Run with `RUSTFLAGS="--cfg shuttle" cargo test --test shuttle`.
 #![cfg(shuttle)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::similar_names, missing_docs)]
 
 use idemstore::{
     Begin, BeginOptions, ErrorKind, Fingerprint, Key, Lease, ManualClock, Options, Result, Store, Timestamp,

@@ -113,11 +113,11 @@ impl Model {
         if !stale && self.records.get(&id).is_some_and(|known| known.outcome == Some(outcome)) {
             return Answer::Done;
         }
-        self.hold(id, stale, |model, known| Some(model.ended(known, outcome)))
+        self.hold(id, stale, |model, known| Some(model.ended(&known, outcome)))
     }
 
-    fn ended(&self, known: Known, outcome: (bool, u8)) -> Known {
-        Known { outcome: Some(outcome), mark: None, expires: self.now + DAY_MS, ..known }
+    fn ended(&self, known: &Known, outcome: (bool, u8)) -> Known {
+        Known { outcome: Some(outcome), mark: None, expires: self.now + DAY_MS, ..known.clone() }
     }
 
     fn resolve(&mut self, id: u8, payload: Option<u8>) -> Answer {
@@ -127,7 +127,7 @@ impl Model {
             Some(Known { outcome: Some(_), .. }) => ErrorKind::InvalidInput,
             Some(known) if !self.is_lapsed(known) => ErrorKind::InFlight,
             Some(known) => {
-                let ended = payload.map(|payload| self.ended(known.clone(), (false, payload)));
+                let ended = payload.map(|payload| self.ended(known, (false, payload)));
                 self.put(id, ended);
                 return Answer::Done;
             }

@@ -85,7 +85,7 @@ fn a_file_that_is_no_store_or_is_missing_is_refused() {
     refused(lab.options.open_on(lab.disk.clone(), NAME), ErrorKind::NotFound);
     let file = lab.disk.create(NAME).unwrap();
     refused(lab.options.open_on(lab.disk.clone(), NAME), ErrorKind::UnsupportedFormat);
-    file.write_at(0, &[7; 100_000]).unwrap();
+    file.write_at(0, &vec![7; 100_000]).unwrap();
     refused(lab.options.open_on(lab.disk.clone(), NAME), ErrorKind::UnsupportedFormat);
     refused(lab.options.create_on(lab.disk.clone(), NAME), ErrorKind::AlreadyExists);
 }
