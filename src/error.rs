@@ -52,7 +52,7 @@ pub enum ErrorKind {
     /// The file is not a store, or a newer release wrote it. Nothing was changed. The message says what to do.
     UnsupportedFormat,
     /// The file is an older copy of a store that has moved on, or a backup: it does not know the keys begun since.
-    /// Nothing was changed. Decide, then open it with [`Options::accept_restored`](crate::Options::accept_restored).
+    /// No record was changed. Decide, then open it with [`Options::accept_restored`](crate::Options::accept_restored).
     Restored,
     /// Stored bytes do not verify. Treat the key as used: never run its operation because of this error.
     /// Nothing happened. [`Store::verify`](crate::Store::verify) says how much is damaged.

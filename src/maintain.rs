@@ -203,3 +203,51 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Begin, Fingerprint, ListFilter};
+
+    /// A record that was damaged above the checks of its block, by a bug or a bit flipped in memory.
+    fn damaged() -> (Store, Key) {
+        let store = Store::in_memory().unwrap();
+        for id in ["a", "b", "c"] {
+            let Begin::Fresh(lease) = begin(&store, id) else { panic!() };
+            lease.checkpoint("mark").unwrap();
+        }
+        let key = key("b");
+        store.shared().storage.damage(&key);
+        (store, key)
+    }
+
+    fn key(id: &str) -> Key {
+        Key::new("shop", id).unwrap()
+    }
+
+    fn begin(store: &Store, id: &str) -> Begin {
+        store.begin(&key(id), Fingerprint::of(&[b"1"])).unwrap()
+    }
+
+    #[test]
+    fn a_damaged_record_is_named_by_verification_and_list() {
+        let (store, key) = damaged();
+        let report = store.verify(|_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((report.records, report.damaged, &report.damaged_keys[..]), (3, 1, &[Some(key.clone())][..]));
+        let page = store.list(&ListFilter::new(), None).unwrap();
+        assert_eq!((page.records.len(), &page.damaged[..]), (2, &[Some(key)][..]));
+    }
+
+    #[test]
+    fn an_operator_frees_a_damaged_record_and_nothing_of_it_stays() {
+        let (store, key) = damaged();
+        let error = store.resolve(&key, Resolution::Completed(b""), "guessed").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
+        store.resolve(&key, Resolution::Released, "nothing was charged").unwrap();
+        let rows = store.audit(0, 10).unwrap();
+        assert_eq!((rows.len(), &rows[0].key, rows[0].token), (1, &key, None));
+        let report = store.verify(|_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((report.records, report.damaged, report.astray), (2, 0, 0));
+        assert!(matches!(begin(&store, "b"), Begin::Fresh(_)));
+    }
+}

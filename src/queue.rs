@@ -135,9 +135,15 @@ impl Message {
 }
 
 /// The sending side of the queue: bounded in messages and in bytes.
+///
+/// What lies in a channel stays there when its reader goes, and whoever waits for the answer would wait for ever. So the
+/// queue keeps a reader of its own, for the time after the writer: the writer marks its end and then drops what is queued;
+/// a sender looks for the mark after it has sent and drops what is queued then. One of the two sees the other.
 #[derive(Debug)]
 pub(crate) struct Queue {
     sender: Sender<Message>,
+    leftovers: Receiver<Message>,
+    has_writer: AtomicBool,
     bytes: AtomicUsize,
     closed: AtomicBool,
 }
@@ -145,7 +151,9 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new() -> (Self, Receiver<Message>) {
         let (sender, receiver) = queue::bounded(QUEUE_COMMANDS_MAX);
-        (Self { sender, bytes: AtomicUsize::new(0), closed: AtomicBool::new(false) }, receiver)
+        let leftovers = receiver.clone();
+        let (bytes, closed, has_writer) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(true));
+        (Self { sender, leftovers, has_writer, bytes, closed }, receiver)
     }
 
     /// Queues a message if there is room.
@@ -170,6 +178,19 @@ impl Queue {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// The writer is gone: what is queued, and what will be, is dropped, which tells its callers.
+    pub(crate) fn writer_ended(&self) {
+        self.has_writer.store(false, Ordering::SeqCst);
+        self.drop_leftovers();
+    }
+
+    fn drop_leftovers(&self) {
+        while let Ok(message) = self.leftovers.try_recv() {
+            self.took(message.bytes());
+            drop(message);
+        }
+    }
+
     /// Gives back the room of messages that the writer took.
     pub(crate) fn took(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -184,7 +205,12 @@ impl Queue {
             self.took(bytes);
             return Err(busy("payloads"));
         }
-        send(message).inspect_err(|_| self.took(bytes))
+        send(message).inspect_err(|_| self.took(bytes))?;
+        if !self.has_writer.load(Ordering::SeqCst) {
+            // This message too, unless the writer was quick: either way its caller hears of it.
+            self.drop_leftovers();
+        }
+        Ok(())
     }
 }
 

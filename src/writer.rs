@@ -47,6 +47,8 @@ impl Writer {
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let shared = self.shared.clone();
+        // In this order: the reason is known before the callers are told.
+        let _end = EndQueue(&shared);
         let _stop = StopOnPanic { shared: &shared, thread: "writer" };
         while let Some(first) = self.next() {
             self.turn(first);
@@ -256,6 +258,15 @@ fn handle_alone(message: Message) {
         && paused.send(()).is_ok()
     {
         resume.wait();
+    }
+}
+
+/// Tells those whose commands are left in the queue, however the writer ends.
+struct EndQueue<'s>(&'s Shared);
+
+impl Drop for EndQueue<'_> {
+    fn drop(&mut self) {
+        self.0.queue().writer_ended();
     }
 }
 

@@ -291,6 +291,15 @@ impl Storage {
     }
 }
 
+#[cfg(test)]
+impl Storage {
+    /// Makes the record of a key one that does not verify, on a page that does.
+    pub(crate) fn damage(&self, key: &Key) {
+        let row = (storage_key(key), b"not a record".to_vec());
+        self.current().unwrap().table.insert_rows("records", &[row]).unwrap();
+    }
+}
+
 impl std::ops::AddAssign for IoCounts {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;

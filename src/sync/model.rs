@@ -65,7 +65,7 @@ pub(crate) mod queue {
     pub(crate) struct Sender<T>(Arc<Channel<T>>);
     pub(crate) struct Receiver<T>(Arc<Channel<T>>);
 
-    /// Every sender is gone, or the receiver is.
+    /// Every sender is gone, or there is nothing.
     #[derive(Debug)]
     pub(crate) struct Gone;
 
@@ -78,11 +78,10 @@ pub(crate) mod queue {
     struct State<T> {
         queued: VecDeque<T>,
         has_sender: bool,
-        has_receiver: bool,
     }
 
     pub(crate) fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
-        let state = State { queued: VecDeque::new(), has_sender: true, has_receiver: true };
+        let state = State { queued: VecDeque::new(), has_sender: true };
         let channel = Arc::new(Channel { state: Mutex::new(state), changed: Condvar::new(), room });
         (Sender(channel.clone()), Receiver(channel))
     }
@@ -90,9 +89,6 @@ pub(crate) mod queue {
     impl<T> Sender<T> {
         pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
             let mut state = self.0.state.lock();
-            if !state.has_receiver {
-                return Err(TrySendError::Disconnected(value));
-            }
             if state.queued.len() >= self.0.room {
                 return Err(TrySendError::Full(value));
             }
@@ -110,7 +106,7 @@ pub(crate) mod queue {
                     other => return other,
                 }
                 let mut state = self.0.state.lock();
-                while state.has_receiver && state.queued.len() >= self.0.room {
+                while state.queued.len() >= self.0.room {
                     state = wait(&self.0.changed, state);
                 }
             }
@@ -147,16 +143,15 @@ pub(crate) mod queue {
         }
     }
 
-    impl<T> Drop for Receiver<T> {
-        fn drop(&mut self) {
-            let unread = {
-                let mut state = self.0.state.lock();
-                state.has_receiver = false;
-                std::mem::take(&mut state.queued)
-            };
-            // Not under the lock: what is dropped may send.
-            drop(unread);
-            self.0.changed.notify_all();
+    impl<T> Clone for Receiver<T> {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
+        }
+    }
+
+    impl<T> fmt::Debug for Receiver<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Receiver")
         }
     }
 
