@@ -57,7 +57,7 @@ fn measure(name: &str, sweeper: Sweeper, call: &Call) {
     // A cache for all of it, only to fill it faster.
     let filled = options.clone().cache_bytes(2 << 30).sweep_interval(None).create(&path).unwrap();
     for lot in 1..=rounds {
-        load::fill(&filled, expired / u64::from(rounds), lot * HOUR - HOUR / 2);
+        load::fill(&filled, expired / u64::from(rounds), (lot * HOUR).saturating_sub(HOUR / 2));
     }
     filled.close().unwrap();
     drop(filled);

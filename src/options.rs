@@ -77,7 +77,7 @@ impl Options {
             bytes_max: u64::MAX,
             scope_records_max: u64::MAX,
             sweep_interval: Some(Duration::from_secs(10)),
-            sweep_batch: 128,
+            sweep_batch: 16,
             queue_wait: Duration::from_secs(1),
             cache_bytes: 64 * MIB,
             reserve_bytes: 16 * 1024 * 1024,
@@ -151,7 +151,8 @@ impl Options {
         self
     }
 
-    /// Sets how many records one sweep step looks at: 1 to 10,000, 128 unless set. Small steps disturb callers less.
+    /// Sets how many records one sweep step looks at: 1 to 10,000, 16 unless set. A step shares its commit with
+    /// callers, so small steps disturb them less.
     pub fn sweep_batch(mut self, records: usize) -> Self {
         self.settings.sweep_batch = records;
         self

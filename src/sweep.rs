@@ -11,8 +11,9 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Between two steps of one sweep, so that callers' commits get through.
-const STEP_PAUSE: Duration = Duration::from_millis(1);
+/// Between two steps of one sweep at least, so that callers' commits get through; and as long as the step took, so that a
+/// sweep never has more than half of a slow disk.
+const STEP_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// When the queue has no room, there is more urgent work.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -84,8 +85,12 @@ pub(crate) fn plan(shared: &Shared) {
 /// One step, on the timer thread. The writer's reply plans the next.
 pub(crate) fn run(shared: &Arc<Shared>, after: Option<Position>) {
     let again = shared.clone();
+    let started = shared.clock().monotonic();
     let reply = Box::new(move |result: Result<SweepStep>| match result.ok().and_then(|step| step.next) {
-        Some(next) => plan_after(&again, STEP_PAUSE, Some(next)),
+        Some(next) => {
+            let took = again.clock().monotonic().saturating_sub(started);
+            plan_after(&again, took.max(STEP_PAUSE_MIN), Some(next));
+        }
         None => plan(&again),
     });
     let limit = shared.settings.sweep_batch;

@@ -27,10 +27,11 @@ impl CheckKey {
         Self(blake3::derive_key("idemstore 2026-11-21 block check v1", store))
     }
 
-    /// Computes the check of `body` at the place `binding`.
+    /// Computes the check of `body` at the place `binding`. The body comes first, so that its chunks are those of BLAKE3, which
+    /// hashes several at once; the length at the end keeps body and binding apart.
     pub(crate) fn check(&self, binding: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&(binding.len() as u64).to_le_bytes()).update(binding).update(body);
+        hasher.update(body).update(binding).update(&(binding.len() as u64).to_le_bytes());
         let mut check = [0; CHECK_BYTES];
         hasher.finalize_xof().fill(&mut check);
         check
