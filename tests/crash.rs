@@ -18,6 +18,8 @@ mod fail_nth;
 mod failed_sync;
 #[path = "crash/ledger.rs"]
 mod ledger;
+#[path = "crash/merge_beside_damage.rs"]
+mod merge_beside_damage;
 #[path = "crash/power_cut.rs"]
 mod power_cut;
 #[path = "crash/power_loss.rs"]
