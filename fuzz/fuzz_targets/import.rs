@@ -82,7 +82,7 @@ impl Time {
 impl Line {
     fn text(&self) -> String {
         let [first_seen, started, ended, lease, expires] = self.times.map(Time::get);
-        let is_terminal = self.state % 3 > 0;
+        let is_terminal = !self.state.is_multiple_of(3);
         let state = ["in_flight", "completed", "failed"][usize::from(self.state % 3)];
         let fingerprint = format!("{:02x}", self.fingerprint).repeat(32);
         let (scope, id) = (self.scope % 3, self.id % 8);

@@ -279,7 +279,8 @@ impl World {
             Some(held) if !held.is_lapsed(now) => Err(ErrorKind::InFlight),
             Some(_) => Ok(()),
         };
-        ensure!(answer.as_ref().map(|()| ()).map_err(|error| error.kind()) == expected, "{answer:?}, not {expected:?}");
+        let answer = answer.map_err(|error| error.kind());
+        ensure!(answer == expected, "{answer:?}, not {expected:?}");
         if expected.is_err() {
             return;
         }
