@@ -200,6 +200,33 @@ fn an_older_copy_is_refused_until_it_is_accepted() {
 }
 
 #[test]
+fn an_older_copy_of_the_same_open_is_refused() {
+    let disk = used_disk();
+    let store = open(&disk).unwrap();
+    begin_fresh(&store, 2);
+    // Taken while the store is open, as a snapshot of the file system would be.
+    let older = disk.bytes(NAME);
+    begin_fresh(&store, 3);
+    store.close().unwrap();
+    disk.put(NAME, &older);
+    assert_eq!(refusal(&disk), ErrorKind::Restored);
+}
+
+#[test]
+fn the_file_of_another_store_is_refused() {
+    let (disk, other) = (used_disk(), used_disk());
+    disk.put(NAME, &other.bytes(NAME));
+    assert_eq!(refusal(&disk), ErrorKind::Restored);
+}
+
+#[test]
+fn a_file_beside_an_unreadable_note_is_refused() {
+    let disk = used_disk();
+    disk.put(&format!("{NAME}.owner"), b"not a note");
+    assert_eq!(refusal(&disk), ErrorKind::Restored);
+}
+
+#[test]
 fn a_backup_is_refused_until_it_is_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let (path, copy) = (directory.path().join(NAME), directory.path().join("copy.idem"));
