@@ -103,6 +103,21 @@ impl Store {
 
     /// As [`begin`](Store::begin), with settings for this call.
     ///
+    /// ```
+    /// # use idemstore::{Begin, BeginOptions, Fingerprint, Key, Store};
+    /// # use std::time::Duration;
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let duplicate = std::thread::spawn({
+    ///     let (store, key) = (store.clone(), key.clone());
+    ///     move || store.begin_with(&key, request, BeginOptions::new().wait(Duration::from_secs(5)))
+    /// });
+    /// lease.complete("receipt 7")?;
+    /// assert!(matches!(duplicate.join().unwrap()?, Begin::Replay(_)));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`begin`](Store::begin), and [`InvalidInput`](ErrorKind::InvalidInput) for a setting out of range.
     pub fn begin_with(&self, key: &Key, fingerprint: Fingerprint, options: BeginOptions) -> Result<Begin> {

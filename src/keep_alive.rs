@@ -28,6 +28,21 @@ const RETRIES_PER_LEASE: u32 = 20;
 ///
 /// Made by [`Lease::keep_alive`](crate::Lease::keep_alive). Renewals stop with the process, so a crash still makes the
 /// attempt a takeover at once.
+///
+/// ```
+/// # use idemstore::{Begin, Fingerprint, Key, Store};
+/// # let store = Store::in_memory()?;
+/// # let Begin::Fresh(lease) = store.begin(&Key::new("shop", "pay_1")?, Fingerprint::of(&[]))? else { panic!() };
+/// let renewing = lease.keep_alive();
+/// for _step in 0..3 {
+///     if renewing.is_lost() {
+///         break; // somebody else decides now
+///     }
+/// }
+/// drop(renewing);
+/// lease.complete("done")?;
+/// # Ok::<(), idemstore::Error>(())
+/// ```
 #[must_use = "renewal stops when this is dropped"]
 #[derive(Debug)]
 pub struct KeepAlive(Arc<Status>);

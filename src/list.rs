@@ -159,7 +159,8 @@ impl Store {
         Ok(page)
     }
 
-    /// Returns up to `limit` audit rows (at most 1000) from number `from` on: what operators resolved, and why.
+    /// Returns up to `limit` audit rows (at most 1000) from number `from` on: what operators resolved, and why. See
+    /// [`resolve`](Store::resolve) for an example.
     ///
     /// # Errors
     /// As [`list`](Store::list).

@@ -67,6 +67,20 @@ impl Store {
     /// Ends an attempt whose lease has lapsed, without its token: what a person, or a job that asks the payment provider,
     /// does about an unknown effect. Leaves an audit row with `reason` (1 to 1024 bytes).
     ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Resolution, Timestamp};
+    /// # use std::time::Duration;
+    /// # let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// # let store = Options::new().clock(clock.clone()).in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// drop(store.begin(&key, request)?); // whoever ran it is gone
+    /// clock.advance(Duration::from_secs(30)); // and its lease has lapsed
+    /// store.resolve(&key, Resolution::Completed(b"receipt 7"), "the provider shows charge 7")?;
+    /// assert!(matches!(store.begin(&key, request)?, Begin::Replay(_)));
+    /// assert_eq!(store.audit(0, 10)?[0].reason, "the provider shows charge 7");
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// A record that is damaged in itself can be [released](Resolution::Released), which is the only way to get its key back.
     /// One whose page cannot be read cannot: export the rest, or restore a backup.
     ///
@@ -105,6 +119,17 @@ impl Store {
     ///
     /// What the cache holds is checked there and not read again: to check a whole file, open it afresh.
     ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # let store = idemstore::Store::in_memory()?;
+    /// let report = store.verify(|progress| {
+    ///     eprintln!("{} of {}", progress.records, progress.total);
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert!(report.is_sound());
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Corrupted`](ErrorKind::Corrupted) when damage keeps the store from finding its records at all;
     /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed); [`Stopped`](ErrorKind::Stopped) by `on_progress`.
@@ -139,6 +164,18 @@ impl Store {
     /// returns; it opens only with [`Options::accept_restored`](crate::Options::accept_restored), because it does not know
     /// what began after it was made.
     ///
+    /// ```
+    /// # use idemstore::{ErrorKind, Options, Store};
+    /// # use std::ops::ControlFlow;
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let copy = directory.path().join("payments.bak");
+    /// # let store = Store::in_memory()?;
+    /// store.backup(&copy, |_| ControlFlow::Continue(()))?;
+    /// assert_eq!(Store::open(&copy).unwrap_err().kind(), ErrorKind::Restored);
+    /// Options::new().accept_restored(true).open(&copy)?;
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`AlreadyExists`](ErrorKind::AlreadyExists), [`Io`](ErrorKind::Io), [`Full`](ErrorKind::Full),
     /// [`Corrupted`](ErrorKind::Corrupted) when a page cannot be read, [`Closed`](ErrorKind::Closed);
@@ -153,6 +190,13 @@ impl Store {
     ///
     /// Callers' commands wait until it is done; leases go on running. The file needs its own size once more while this runs.
     /// `on_progress` must not use the store.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # let store = idemstore::Store::in_memory()?;
+    /// store.compact(|_| ControlFlow::Continue(()))?;
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`backup`](Store::backup), and [`Busy`](ErrorKind::Busy), [`Poisoned`](ErrorKind::Poisoned).

@@ -92,6 +92,17 @@ pub struct CommitStats {
 impl Store {
     /// Returns the store's figures.
     ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let stats = store.stats()?;
+    /// assert_eq!((stats.in_flight, stats.answers.fresh), (1, 1));
+    /// assert!(!stats.is_poisoned);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed).
     pub fn stats(&self) -> Result<Stats> {

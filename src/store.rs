@@ -99,6 +99,18 @@ impl Store {
 
     /// Returns the record of a key, unless there is none or it has expired.
     ///
+    /// ```
+    /// # use idemstore::State;
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let record = store.get(&key)?.expect("it was begun");
+    /// assert_eq!((record.state(), record.attempt()), (State::InFlight, 1));
+    /// assert!(store.get(&Key::new("shop", "pay_2")?)?.is_none());
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Corrupted`](ErrorKind::Corrupted), [`Io`](ErrorKind::Io), [`Closed`](ErrorKind::Closed).
     pub fn get(&self, key: &Key) -> Result<Option<Record>> {
@@ -110,6 +122,20 @@ impl Store {
     }
 
     /// Completes an attempt by its token, for a caller that cannot hold the [`Lease`](crate::Lease).
+    ///
+    /// ```
+    /// # use idemstore::{ErrorKind, FencingToken};
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let token = lease.token().get(); // travels to another process, and back
+    /// store.complete(&key, FencingToken::new(token), "receipt 7")?;
+    /// // Lost the answer? Say it again. Something else is refused.
+    /// store.complete(&key, FencingToken::new(token), "receipt 7")?;
+    /// assert_eq!(store.complete(&key, lease.token(), "receipt 8").unwrap_err().kind(), ErrorKind::LeaseLost);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Lease::complete`](crate::Lease::complete).
@@ -142,6 +168,16 @@ impl Store {
 
     /// Frees a key by its attempt's token.
     ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// store.release(&key, lease.token())?; // the card was refused before anything happened
+    /// assert!(matches!(store.begin(&key, request)?, Begin::Fresh(_)));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Lease::release`](crate::Lease::release).
     pub fn release(&self, key: &Key, token: FencingToken) -> Result<()> {
@@ -150,6 +186,17 @@ impl Store {
 
     /// Renews a lease by its token.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let until = store.renew(&key, lease.token(), Duration::from_secs(120))?;
+    /// assert!(until > lease.expires_at());
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Lease::renew`](crate::Lease::renew).
     pub fn renew(&self, key: &Key, token: FencingToken, lease: Duration) -> Result<Timestamp> {
@@ -157,6 +204,16 @@ impl Store {
     }
 
     /// Stores a progress mark by the attempt's token.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// # let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// store.checkpoint(&key, lease.token(), "charge requested")?;
+    /// assert_eq!(store.get(&key)?.and_then(|record| record.checkpoint().map(<[u8]>::to_vec)).as_deref(), Some(&b"charge requested"[..]));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Lease::checkpoint`](crate::Lease::checkpoint).

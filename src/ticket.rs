@@ -12,6 +12,16 @@ type Interpret<T> = Box<dyn FnOnce(Answer) -> Result<T> + Send>;
 /// An operation that was handed to the store. Await it, or block on it with [`wait`](Ticket::wait).
 ///
 /// The operation happens whether or not the ticket is kept: dropping it gives up the answer, not the operation.
+///
+/// ```
+/// # use idemstore::{Begin, Fingerprint, Key, Store};
+/// # let store = Store::in_memory()?;
+/// # let Begin::Fresh(lease) = store.begin(&Key::new("shop", "pay_1")?, Fingerprint::of(&[]))? else { panic!() };
+/// let ticket = lease.complete_async("receipt 7");
+/// // ... other work, or `ticket.await` in an async function ...
+/// ticket.wait()?;
+/// # Ok::<(), idemstore::Error>(())
+/// ```
 #[must_use = "the ticket is the only way to learn whether the operation took effect"]
 pub struct Ticket<T>(Inner<T>);
 
