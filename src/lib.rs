@@ -73,6 +73,9 @@
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
 //! file.
 
+#[cfg(not(unix))]
+compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
+
 mod begin;
 mod error;
 mod fingerprint;
