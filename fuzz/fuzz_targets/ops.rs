@@ -1,7 +1,7 @@
 //! Any sequence of operations, with clean and unclean ends between them, is answered as a small model answers it.
 #![no_main]
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use idemstore::{
     Begin, Ended, ErrorKind, FencingToken, Fingerprint, Key, ListFilter, ManualClock, Options, OutcomeKind, Resolution, Result,
     State, Store, disk::MemoryDisk,
@@ -65,10 +65,14 @@ struct World {
     last_token: u64,
 }
 
-fuzz_target!(|ops: Vec<Op>| {
-    let mut world = World::new();
-    for op in ops.into_iter().take(OPS_MAX) {
-        world.run(op);
+// Until the bytes run out: a derived vector asks for a bit before each element and would mostly be short.
+fuzz_target!(|data: &[u8]| {
+    let (mut data, mut world) = (Unstructured::new(data), World::new());
+    for _ in 0..OPS_MAX {
+        match data.arbitrary() {
+            Ok(op) if !data.is_empty() => world.run(op),
+            _ => break,
+        }
     }
     world.check();
 });
