@@ -1,7 +1,7 @@
 //! How fast expired records go, and what callers notice of it.
 //!
 //! `cargo bench --bench sweep [-- --quick] [-- background|by-hand]`. From the environment: `IDEMSTORE_BENCH_EXPIRED` (100,000),
-//! `IDEMSTORE_BENCH_SWEEP_BATCH` (128).
+//! `IDEMSTORE_BENCH_SWEEP_BATCH` (16).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, unreachable_pub)]
 
@@ -64,7 +64,7 @@ fn measure(name: &str, sweeper: Sweeper, call: &Call) {
     drop(filled);
     println!("\nsweep, {name}: filled in {:.1?}", started.elapsed());
     let interval = (sweeper == Sweeper::Background).then_some(Duration::from_millis(10));
-    let step = env_or("IDEMSTORE_BENCH_SWEEP_BATCH", 128);
+    let step = env_or("IDEMSTORE_BENCH_SWEEP_BATCH", 16);
     let store = options.sweep_interval(interval).sweep_batch(step).open(&path).unwrap();
 
     let (mut quiet, mut swept, mut rates) = (Vec::new(), Vec::new(), Vec::new());
