@@ -5,10 +5,8 @@ use crate::{
     limits::{CHECKPOINT_BYTES_MAX, IMPORT_LINE_BYTES_MAX, TOKEN_MAX},
     maintain::proceed,
     queue::{ImportStep, Message},
-    shared::Patience,
     storage::ScanRow,
     store::check_payload,
-    sync::promise::promise,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -132,12 +130,7 @@ impl Store {
     }
 
     fn import_piece(&self, records: Vec<(Key, Record)>) -> Result<ImportStep> {
-        let shared = self.shared();
-        shared.check_writable()?;
-        let (fulfil, promise) = promise();
-        let reply = Box::new(move |result| drop(fulfil.send(result)));
-        shared.send(Message::Import { records, reply }, Patience::Queue)?;
-        promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))
+        self.shared().ask(|reply| Message::Import { records, reply })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Clock, Error, ErrorKind, Result, Timestamp,
     options::Settings,
     poison::Poison,
-    queue::{Claim, Message, Queue, Request, closed},
+    queue::{Claim, Message, Queue, Reply, Request, closed},
     stats::StatsCell,
     storage::Storage,
     sync::{Mutex, promise::Promise},
@@ -111,6 +111,14 @@ impl Shared {
         let reply = Box::new(move |result| drop(fulfil.send(result)));
         self.send(Message::Command(Request { key: key.clone(), command, reason, reply }), patience)?;
         Ok(promise)
+    }
+
+    /// Hands a message to the writer and blocks until it replies.
+    pub(crate) fn ask<T: Send + 'static>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
+        self.check_writable()?;
+        let (fulfil, promise) = crate::sync::promise::promise();
+        self.send(message(Box::new(move |result| drop(fulfil.send(result)))), Patience::Queue)?;
+        promise.wait().unwrap_or_else(|| Err(self.broken_promise()))
     }
 
     /// Hands anything to the writer.

@@ -6,7 +6,6 @@ use crate::{
     queue::{Message, SweepStep},
     shared::{Patience, Shared},
     storage::Position,
-    sync::promise::promise,
     timer::Job,
 };
 use std::{sync::Arc, time::Duration};
@@ -58,12 +57,8 @@ impl Store {
         let mut report = SweepReport::default();
         let mut after = None;
         loop {
-            shared.check_writable()?;
-            let (fulfil, promise) = promise();
-            let reply = Box::new(move |result| drop(fulfil.send(result)));
             let limit = shared.settings.sweep_batch;
-            shared.send(Message::Sweep { after: after.take(), limit, reply }, Patience::Queue)?;
-            let step: SweepStep = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
+            let step = shared.ask(|reply| Message::Sweep { after: after.take(), limit, reply })?;
             report.examined += step.examined;
             report.removed += step.removed;
             report.paused |= step.paused;
