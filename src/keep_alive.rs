@@ -178,7 +178,7 @@ impl Renewal {
 
     /// Returns whether the attempt ended under its own token: then nothing was lost.
     fn has_outcome(&self) -> bool {
-        let record = self.shared.storage.read(|reader| reader.get(&self.key));
+        let record = self.shared.storage.get(&self.key);
         matches!(record, Ok(Some(record)) if record.token() == self.token && record.outcome().is_some())
     }
 

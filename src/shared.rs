@@ -90,7 +90,7 @@ impl Shared {
     /// current at some instant during the call, which is all that the writer could say as well.
     pub(crate) fn peek(&self, key: &crate::Key, command: &Command) -> Result<Option<Answer>> {
         let now = self.now();
-        let record = self.storage.read(|reader| reader.get(key));
+        let record = self.storage.get(key);
         let record = record.map_err(|error| error.into_error(format!("reading {key}")))?;
         let unused = crate::FencingToken::new(0);
         let decision = transition::decide(record.as_ref(), command, now, unused);
@@ -134,6 +134,14 @@ impl Shared {
     pub(crate) fn stop_writing(&self, reason: impl Into<String>) {
         self.poison.set(reason);
         self.waiters.clear();
+    }
+
+    /// The checkpoint thread.
+    pub(crate) fn run_checkpoints(&self) {
+        let _stop = StopOnPanic { shared: self, thread: "checkpoint" };
+        if let Err(cause) = self.storage.run_checkpoints() {
+            self.stop_writing(cause.into_error(format!("writing {}", self.storage.path())).to_string());
+        }
     }
 
     /// What a promise means that nobody fulfilled.
