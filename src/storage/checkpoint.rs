@@ -102,11 +102,13 @@ impl Storage {
         Ok(())
     }
 
-    /// Brings everything that is applied by now into the table.
-    pub(super) fn settle_all(&self) -> Result<(), ApplyError> {
+    /// Brings everything that is applied by now into the table. After the last time, nothing is applied any more.
+    pub(super) fn settle_all(&self, is_last: bool) -> Result<(), ApplyError> {
         let journal = self.journal()?;
         let mut active = journal.active();
         self.checkpoint(&journal)?;
+        // Only now: a table that still needs the active segment must say so.
+        self.closing.store(is_last, Ordering::Release);
         if !active.is_empty() {
             self.turn(&journal, &mut active)?;
             // In the background it may be under way; this waits for it.

@@ -27,7 +27,7 @@ impl Storage {
             let message = format!("writing backup {}: the file exists; choose another name", disk.path(&name));
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
-        self.settle_all().map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
+        self.settle_all(false).map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
         let temporary = temporary_name(&name);
         let copied = self.copy_to(&disk, &temporary, true, on_rows);
         if copied.is_err() {
@@ -41,7 +41,7 @@ impl Storage {
     /// Writes a compact copy and puts it in the place of the file. Nothing may be applied meanwhile: the caller holds up
     /// the writer.
     pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
-        let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
+        let scrubbed = self.settle_all(false).and_then(|()| self.journal()?.scrub());
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
         let _no_checkpoint = self.checkpointing.lock();
         let temporary = temporary_name(&self.name);

@@ -120,7 +120,6 @@ impl Storage {
     /// if it `is_sound`; otherwise the journal keeps it for the next open.
     pub(crate) fn close(&self, is_sound: bool) {
         self.note_progress();
-        self.closing.store(true, Ordering::Release);
         if is_sound {
             // If this fails, the journal is still there.
             let _ = self.settle_for_good();
@@ -131,7 +130,7 @@ impl Storage {
 
     /// The last checkpoint: after it, the table says that it needs no journal.
     fn settle_for_good(&self) -> Result<(), ApplyError> {
-        self.settle_all()?;
+        self.settle_all(true)?;
         let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
         if meta.is_live == 0 {
             return Ok(());

@@ -314,7 +314,7 @@ impl Storage {
 impl Storage {
     /// Makes the record of a key one that does not verify, on a page that does.
     pub(crate) fn damage(&self, key: &Key) {
-        self.settle_all().unwrap();
+        self.settle_all(false).unwrap();
         self.recent.forget_settled();
         let row = (storage_key(key), b"not a record".to_vec());
         self.database.current().unwrap().table.insert_rows("records", &[row]).unwrap();
