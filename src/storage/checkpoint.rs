@@ -183,7 +183,8 @@ fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError
         }
         records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
         let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
-        let scopes = scopes.map(|(prefix, delta)| Ok((prefix.clone(), view.scope_records(prefix)?.saturating_add_signed(*delta))));
+        let scopes =
+            scopes.map(|(prefix, delta)| Ok((prefix.clone(), view.scope_records(prefix)?.saturating_add_signed(*delta))));
         let scopes = scopes.collect::<Result<_, StorageError>>()?;
         let audit_removed = (table.audit_first..meta.audit_first).collect();
         let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();

@@ -22,6 +22,8 @@ pub(crate) struct Database {
     cache_bytes: usize,
     /// `None` once closed.
     open: RwLock<Option<Open>>,
+    /// Held while the file is opened anew.
+    recovering: Mutex<()>,
     /// Of files and databases that were open before.
     earlier_io: Mutex<IoCounts>,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Open {
 
 impl Database {
     pub(crate) fn new(store: StoreId, cache_bytes: usize, open: Open) -> Self {
-        Self { store, cache_bytes, open: RwLock::new(Some(open)), earlier_io: Mutex::default() }
+        Self { store, cache_bytes, open: RwLock::new(Some(open)), recovering: Mutex::default(), earlier_io: Mutex::default() }
     }
 
     /// Runs `look` on a consistent view; again, if a recovery replaced the database meanwhile.
@@ -49,7 +51,8 @@ impl Database {
             if !table.health().is_retired() {
                 return result;
             }
-            // What was read while the new database wrote to the same file may be a mixture.
+            // What was read while the new database wrote to the same file may be a mixture. It has to be there first.
+            drop(self.recovering.lock());
             if tries == READ_TRIES {
                 return Err(StorageError::Engine("the file was opened anew too often while it was read".into()));
             }
@@ -79,6 +82,7 @@ impl Database {
             // Opening writes as well, and on a copy-on-write file system that takes space.
             reserve.release();
         }
+        let recovering = self.recovering.lock();
         open.table.health().retire();
         let reopened =
             Table::open(open.file.clone(), &self.store, self.cache_bytes).and_then(|table| Ok((table.view()?.meta()?, table)));
@@ -87,6 +91,7 @@ impl Database {
         };
         let table = Arc::new(table);
         self.replace(Open { table: table.clone(), ..open.clone() });
+        drop(recovering);
         if found != wanted.meta {
             return Err(ApplyError::NotDone(cause));
         }

@@ -135,9 +135,9 @@ impl Storage {
             let entry = wanted.then(|| place.entry(key).to_bytes())?;
             after.is_none_or(|after| &entry[..] > after).then_some(entry)
         });
-        let stored = self.database.view(|view, _| {
-            classes_after(classes, after, limit, |class, after, limit| view.index(class, after, until, limit))
-        })?;
+        let stored = self
+            .database
+            .view(|view, _| classes_after(classes, after, limit, |class, after, limit| view.index(class, after, until, limit)))?;
         let stored_more = stored.has_more;
         let stored = stored.rows.into_iter().map(|(entry, first_seen_at)| {
             // What memory knows otherwise no longer stands there; or it does, and is seen there.
