@@ -16,6 +16,8 @@ mod disk_full;
 mod fail_nth;
 #[path = "crash/failed_sync.rs"]
 mod failed_sync;
+#[path = "crash/journal/mod.rs"]
+mod journal;
 #[path = "crash/ledger.rs"]
 mod ledger;
 #[path = "crash/merge_beside_damage.rs"]

@@ -1,0 +1,95 @@
+//! What a reader was told stays true: a record that a killed process had written and not synced is made durable before it is
+//! answered.
+
+use super::{
+    super::{
+        ledger::{fingerprint, key},
+        power_cut::Cuts,
+        rng::{Rng, seed},
+        sim::{Frozen, Lie, Operation, SimDisk, Unsynced},
+    },
+    Desk, SEGMENTS, Shown, check_disk, file, open, payload, same_computer,
+};
+use idemstore::Begin;
+use std::sync::{Arc, Mutex};
+
+const CUTS: u64 = 20;
+
+/// The store was killed between the write of a batch and its sync.
+struct Killed {
+    frozen: Frozen,
+    /// The key of that batch and what it shows if the batch is seen.
+    number: usize,
+    after: Shown,
+}
+
+fn killed(already: usize, is_begin: bool) -> (Desk, Killed) {
+    let mut desk = Desk::new();
+    (0..already).for_each(|_| desk.pay(40));
+    let number = if is_begin { desk.next } else { desk.begin() };
+    let slot = Arc::new(Mutex::new(None));
+    let kept = slot.clone();
+    desk.disk.tap(move |operation, now| {
+        let is_frame = |change: &Unsynced| matches!(change, Unsynced::Write(at, _) if *at > 0);
+        if operation == Operation::Sync && SEGMENTS.iter().any(|name| file(now, name).unwrap().unsynced.iter().any(is_frame)) {
+            *kept.lock().unwrap() = Some(now.clone());
+        }
+    });
+    let mut book = desk.book.clone();
+    match is_begin {
+        true => assert_eq!(desk.begin(), number),
+        false => desk.complete(number, 90),
+    }
+    desk.disk.untap();
+    std::mem::swap(&mut book, &mut desk.book);
+    let frozen = slot.lock().unwrap().take().expect("a batch was synced");
+    let after = if is_begin { Shown::InFlight } else { Shown::Ended(payload(number, 90)) };
+    (desk, Killed { frozen, number, after })
+}
+
+/// Starts the process again on the same computer, asks for the key, and cuts the power after the answer.
+fn reveal(desk: &Desk, killed: &Killed, lie: Lie, rng: &mut Rng) -> Result<(), String> {
+    let disk: SimDisk = same_computer(&killed.frozen);
+    disk.lie(lie);
+    let store = open(&disk).map_err(|error| format!("the store does not open: {error}"))?;
+    let frozen_by_get = {
+        let record = store.get(&key(killed.number)).unwrap();
+        assert!(record.is_some(), "the page cache shows the record");
+        disk.freeze()
+    };
+    let begun = store.begin(&key(killed.number), fingerprint(killed.number)).unwrap();
+    let reveals = match (&killed.after, &begun) {
+        (Shown::Ended(payload), Begin::Replay(outcome)) => outcome.payload() == payload,
+        (Shown::InFlight, Begin::Takeover(lease)) => lease.attempt() == 2,
+        _ => false,
+    };
+    assert!(reveals, "{begun:?} where {:?} was seen", killed.after);
+    let mut book = desk.book.clone();
+    book.insert(killed.number, killed.after.clone());
+    for frozen in [frozen_by_get, disk.freeze()] {
+        for _ in 0..CUTS {
+            check_disk(&frozen.cut(rng, &mut Cuts::default()), &book)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_record_that_was_only_in_the_page_cache_is_durable_before_it_is_answered() {
+    let (mut rng, mut cuts) = (Rng::new(seed()), 0);
+    for already in [0, 1, 5, 17] {
+        for is_begin in [false, true] {
+            let (desk, killed) = killed(already, is_begin);
+            reveal(&desk, &killed, Lie::None, &mut rng).unwrap_or_else(|what| panic!("{already} before, {is_begin}: {what}"));
+            cuts += 2 * CUTS;
+        }
+    }
+    assert_eq!(cuts, 2 * CUTS * 8);
+}
+
+#[test]
+fn a_computer_that_loses_what_it_answered_is_noticed() {
+    let (desk, killed) = killed(5, false);
+    let noticed = reveal(&desk, &killed, Lie::Files(1), &mut Rng::new(seed()));
+    assert!(noticed.is_err(), "nothing that was answered was lost, although no sync did anything");
+}
