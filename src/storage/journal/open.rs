@@ -2,8 +2,8 @@
 
 use super::{
     Journal, JournalOptions, Logged, decode,
-    header::{self, Found, Header},
-    replay::{self, Placed},
+    header::{self, Found, HEADER_BYTES, Header},
+    replay,
     segment::{self, SLOTS, Segment},
 };
 use crate::storage::{
@@ -148,10 +148,12 @@ impl Opened {
             return self.restart(table.generation);
         }
         let JournalOptions { store, bytes_max, .. } = self.options;
-        let last = self.segments.iter().rev().find(|segment| segment.last.is_some());
-        if let Some((segment, (position, len))) = last.and_then(|segment| Some((segment, segment.last?))) {
-            let placed = Placed { batch: 0, body: &[], position, len };
-            segment.resume(&self.options)?.write_again(&placed, &segment.bytes).map_err(unsure)?;
+        // Of the last frame and of the headers nobody knows whether they are durable.
+        let last = self.segments.iter().rposition(|segment| segment.last.is_some());
+        for (number, segment) in self.segments.iter().enumerate() {
+            let frame = segment.last.filter(|_| last == Some(number));
+            let parts: Vec<_> = std::iter::once((0, HEADER_BYTES)).chain(frame).collect();
+            segment.resume(&self.options)?.write_again(&segment.bytes, &parts).map_err(unsure)?;
         }
         let mut segments = self.segments.iter();
         let first = segments.next().map(|segment| segment.resume(&self.options)).transpose()?;

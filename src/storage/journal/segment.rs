@@ -3,7 +3,6 @@
 use super::{
     frame,
     header::{HEADER_BYTES, Header},
-    replay::Placed,
 };
 use crate::storage::{
     disk::{Disk, DiskFile, FileId},
@@ -92,11 +91,13 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes the last frame of an earlier open once more. That open may have ended between the frame's write and the end of
-    /// its sync, or because of a sync that failed: then readers see what the disk does not have.
-    pub(crate) fn write_again(&self, frame: &Placed<'_>, bytes: &[u8]) -> io::Result<()> {
-        if let Some(bytes) = bytes.get(frame.position..frame.position + frame.len) {
-            self.file.write_at(frame.position as u64, bytes)?;
+    /// Writes parts of what an earlier open left once more: places and lengths in the file's `bytes`. That open may have ended
+    /// between a write and the end of its sync, or because of a sync that failed: then readers see what the disk does not have.
+    pub(crate) fn write_again(&self, bytes: &[u8], parts: &[(usize, usize)]) -> io::Result<()> {
+        for &(position, len) in parts {
+            if let Some(part) = bytes.get(position..position + len) {
+                self.file.write_at(position as u64, part)?;
+            }
         }
         self.file.sync()
     }
