@@ -63,6 +63,7 @@ fn assert_no_write_into_nowhere(swap: impl FnOnce(&SimDisk), restore: impl FnOnc
     assert!(matches!(first.kind(), ErrorKind::Indeterminate | ErrorKind::Poisoned), "{first:?}");
     let second = store.begin(&key(2), fingerprint(2)).unwrap_err();
     assert_eq!(second.kind(), ErrorKind::Poisoned);
+    assert!(store.get(&key(1)).unwrap().is_none(), "a reader sees what went nowhere");
     assert!(store.stats().unwrap().is_poisoned);
     drop(store);
     restore(&disk);

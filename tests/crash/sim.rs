@@ -302,6 +302,12 @@ impl State {
         Ok(())
     }
 
+    /// A write that fails has written some part: the first half, all of it, or nothing.
+    fn part_of_failed_write<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        let len = [bytes.len() / 2 / PAGE_BYTES * PAGE_BYTES, bytes.len(), 0][(self.admitted % 3) as usize];
+        &bytes[..len]
+    }
+
     fn write(&mut self, inode: u64, offset: usize, bytes: &[u8]) {
         let file = self.file(inode);
         file.seen.write(offset, bytes);
@@ -451,8 +457,7 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = offset as usize;
         let written = self.disk.start(Operation::Write).and_then(|state| state.check_space(self.inode, offset, bytes.len()));
-        // A write that fails has written some part, here the first half.
-        let part = if written.is_ok() { bytes } else { &bytes[..bytes.len() / 2 / PAGE_BYTES * PAGE_BYTES] };
+        let part = if written.is_ok() { bytes } else { self.disk.state().part_of_failed_write(bytes) };
         let mut state = self.disk.state();
         if written.is_ok() || state.check_space(self.inode, offset, part.len()).is_ok() {
             state.write(self.inode, offset, part);

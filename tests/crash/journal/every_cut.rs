@@ -1,4 +1,4 @@
-//! A power cut at every single disk operation around checkpoints.
+//! A power cut at every single disk operation of what changes the store's files.
 
 use super::{
     super::{
@@ -12,8 +12,6 @@ use super::{
     segment::Segment,
 };
 use std::sync::{Arc, Mutex};
-
-const GENERATIONS: u64 = 4;
 
 /// What was going on when the power was cut.
 #[derive(Debug, Default)]
@@ -37,11 +35,14 @@ impl Moments {
 
 type Instant = (Frozen, Ledger);
 
-/// Works for some generations; returns the disk before each operation of all that time but the creation.
-fn instants(seed: u64) -> Vec<Instant> {
+/// What is done while every operation is seen.
+type Act = fn(&mut Workload);
+
+/// Returns the disk before each operation of an act, and after the last.
+fn instants(seed: u64, before: Act, act: Act) -> Vec<Instant> {
     let disk = SimDisk::default();
     let mut work = Workload::new(&disk, seed);
-    assert!(work.create());
+    before(&mut work);
     let kept = Arc::new(Mutex::new(Vec::new()));
     let (keep, ledger) = (kept.clone(), work.ledger.clone());
     disk.tap(move |operation, now| {
@@ -49,21 +50,36 @@ fn instants(seed: u64) -> Vec<Instant> {
             keep.lock().unwrap().push((now.clone(), ledger.lock().unwrap().clone()));
         }
     });
-    while SEGMENTS.iter().all(|name| Segment::of(&disk, name).generation < GENERATIONS) {
-        work.run(1);
-    }
+    act(&mut work);
     disk.untap();
     assert!(work.violations.is_empty(), "IDEMSTORE_SEED={seed}: {:?}", work.violations);
-    std::mem::take(&mut *kept.lock().unwrap())
+    let mut instants = std::mem::take(&mut *kept.lock().unwrap());
+    instants.push((disk.freeze(), work.ledger().clone()));
+    instants
 }
 
-#[test]
-fn a_cut_at_any_operation_of_a_checkpoint_loses_nothing() {
+fn create(work: &mut Workload) {
+    assert!(work.create());
+}
+
+fn generation(disk: &SimDisk) -> u64 {
+    SEGMENTS.iter().map(|name| Segment::of(disk, name).generation).max().unwrap()
+}
+
+/// Works until so many more generations have begun.
+fn work_on(work: &mut Workload, generations: u64) {
+    let wanted = generation(&work.disk) + generations;
+    while generation(&work.disk) < wanted {
+        work.run(1);
+    }
+}
+
+fn check(before: Act, act: Act) -> (Moments, Tally) {
     let variants = from_env("IDEMSTORE_CUT_VARIANTS", 6);
     let (mut moments, mut tally) = (Moments::default(), Tally::default());
     for seed in seed()..seed() + 2 {
         let mut rng = Rng::new(!seed);
-        for (number, (frozen, ledger)) in instants(seed).iter().enumerate() {
+        for (number, (frozen, ledger)) in instants(seed, before, act).iter().enumerate() {
             moments.saw(frozen);
             for _ in 0..variants {
                 check_cut(frozen, ledger, &mut rng, &mut tally)
@@ -73,6 +89,37 @@ fn a_cut_at_any_operation_of_a_checkpoint_loses_nothing() {
     }
     println!("{moments:?}, {tally:?}");
     assert!(tally.images >= moments.all * variants);
-    assert!(moments.in_a_commit > 50 && moments.in_a_recycling >= GENERATIONS, "{moments:?}");
+    (moments, tally)
+}
+
+#[test]
+fn a_cut_at_any_operation_of_a_checkpoint_loses_nothing() {
+    let (moments, tally) = check(create, |work| work_on(work, 2));
+    assert!(moments.in_a_commit > 50 && moments.in_a_recycling >= 4, "{moments:?}");
     assert!(tally.cuts.dropped_writes > 100 && tally.took_effect > 0 && tally.did_not_take_effect > 0, "{tally:?}");
+}
+
+#[test]
+fn a_cut_at_any_operation_of_a_creation_leaves_a_store_or_none() {
+    let (moments, tally) = check(
+        |_| (),
+        |work| {
+            create(work);
+            work.run(3);
+        },
+    );
+    assert!(moments.all > 40 && tally.without_file > 20 && tally.cuts.dropped_names > 20, "{moments:?}, {tally:?}");
+}
+
+#[test]
+fn a_cut_at_any_operation_of_a_compaction_and_after_it_loses_nothing() {
+    let before = |work: &mut Workload| {
+        create(work);
+        work.run(20);
+    };
+    let (moments, tally) = check(before, |work| {
+        work.compact();
+        work_on(work, 1);
+    });
+    assert!(moments.all > 100 && tally.cuts.dropped_names > 20, "{moments:?}, {tally:?}");
 }

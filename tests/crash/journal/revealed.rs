@@ -93,3 +93,56 @@ fn a_computer_that_loses_what_it_answered_is_noticed() {
     let noticed = reveal(&desk, &killed, Lie::Files(1), &mut Rng::new(seed()));
     assert!(noticed.is_err(), "nothing that was answered was lost, although no sync did anything");
 }
+
+/// The disk while the header of a new generation is in the page cache only.
+fn killed_while_recycling() -> (Desk, Frozen) {
+    let mut desk = Desk::new();
+    let slot = Arc::new(Mutex::new(None));
+    let kept = slot.clone();
+    desk.pay_until_checkpoints(1);
+    desk.disk.tap(move |operation, now| {
+        let is_header = |change: &Unsynced| matches!(change, Unsynced::Write(0, _));
+        if operation == Operation::Sync && SEGMENTS.iter().any(|name| file(now, name).unwrap().unsynced.iter().any(is_header)) {
+            *kept.lock().unwrap() = Some(now.clone());
+        }
+    });
+    let mut acknowledged = desk.book.clone();
+    while slot.lock().unwrap().is_none() {
+        acknowledged = desk.book.clone();
+        let number = desk.begin();
+        if slot.lock().unwrap().is_none() {
+            acknowledged = desk.book.clone();
+            desk.complete(number, 40);
+        }
+    }
+    desk.disk.untap();
+    desk.book = acknowledged;
+    let frozen = slot.lock().unwrap().take().unwrap();
+    (desk, frozen)
+}
+
+/// The process was killed before that sync, or because it failed: then the kernel counts the pages as clean.
+#[test]
+fn a_header_that_was_only_in_the_page_cache_is_durable_before_anything_relies_on_it() {
+    let (mut rng, mut images) = (Rng::new(seed()), 0);
+    for has_failed in [false, true] {
+        let (desk, mut frozen) = killed_while_recycling();
+        if has_failed {
+            let inodes: Vec<u64> = SEGMENTS.iter().map(|name| frozen.names[*name]).collect();
+            inodes.iter().for_each(|inode| frozen.files.get_mut(inode).unwrap().unsynced.clear());
+        }
+        let disk = same_computer(&frozen);
+        let store = open(&disk).unwrap();
+        let mut desk = Desk { disk: disk.clone(), store, next: desk.next + 1, ..desk };
+        while desk.checkpoints() < 2 {
+            desk.pay(40);
+            for _ in 0..4 {
+                let after = disk.freeze().cut(&mut rng, &mut Cuts::default());
+                check_disk(&after, &desk.book).unwrap_or_else(|what| panic!("failed: {has_failed}: {what}"));
+                images += 1;
+            }
+        }
+    }
+    println!("{images} images");
+    assert!(images > 100, "{images}");
+}

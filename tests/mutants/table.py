@@ -1,0 +1,227 @@
+"""What is broken, and which tests have to notice.
+
+Left out, because nothing that is promised depends on them:
+- the directory sync at the end of `create`: before anything is acknowledged, that of the journal's files follows;
+- the directory sync behind the owner's note: a note that is older after a power cut only recognises fewer old copies, and the
+  generations of the journal tell those as well;
+- the sync of `scrub`: erased payloads that are back after a power cut are behind the end, and the next compaction erases them.
+"""
+
+import dataclasses
+
+SEGMENT = "src/storage/journal/segment.rs"
+OPEN = "src/storage/journal/open.rs"
+REPLAY = "src/storage/journal/replay.rs"
+CHECKPOINT = "src/storage/checkpoint.rs"
+RECOVERY = "src/storage/recovery.rs"
+LIFECYCLE = "src/storage/lifecycle.rs"
+STORAGE = "src/storage/mod.rs"
+COPY = "src/storage/copy.rs"
+OWNER = "src/storage/owner.rs"
+BLOCKS = "src/storage/blocks.rs"
+FRAME = "src/storage/frame.rs"
+
+POWER_LOSS = "power_loss::acknowledged"
+CREATION = "every_cut::a_cut_at_any_operation_of_a_creation"
+CHECKPOINTS = "every_cut::a_cut_at_any_operation_of_a_checkpoint"
+COMPACTION = "every_cut::a_cut_at_any_operation_of_a_compaction"
+DAMAGE = "journal::damage"
+
+
+@dataclasses.dataclass
+class Mutant:
+    name: str
+    why: str
+    """What goes wrong if the source is like that."""
+    edits: list
+    """File, text, replacement; the text occurs once."""
+    tests: list
+
+    def check_matches(self, tree):
+        for path, old, _ in self.edits:
+            count = (tree / path).read_text().count(old)
+            if count != 1:
+                raise SystemExit(f"{self.name}: the text occurs {count} times in {path}: bring the table up to date\n{old}")
+
+    def apply(self, tree):
+        for path, old, new in self.edits:
+            text = (tree / path).read_text()
+            (tree / path).write_text(text.replace(old, new))
+
+
+MUTANTS = [
+    Mutant(
+        "append_without_sync",
+        "a batch is acknowledged that only the page cache has",
+        [(SEGMENT, "        self.file.sync().map_err(|error| ApplyError::Indeterminate(StorageError::Io(error)))?;\n        self.position +=", "        self.position +=")],
+        [POWER_LOSS],
+    ),
+    Mutant(
+        "take_back_without_cutting",
+        "a batch that was refused is found after a crash",
+        [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.sync()?;")],
+        ["fail_nth"],
+    ),
+    Mutant(
+        "take_back_without_sync",
+        "a batch that was refused is found after a power cut",
+        [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.set_len(self.position)?;")],
+        ["fail_nth"],
+    ),
+    Mutant(
+        "start_without_sync",
+        "the table counts on a generation whose header a power cut takes away",
+        [(SEGMENT, "        file.sync().map_err(|error| ApplyError::Indeterminate(StorageError::Io(error)))?;\n        let started", "        let started")],
+        [CREATION, CHECKPOINTS],
+    ),
+    Mutant(
+        "write_again_without_write",
+        "what a failed sync has lost is shown to readers and is not on the disk",
+        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()", "            let _ = bytes;\n        }\n        self.file.sync()")],
+        ["failed_sync"],
+    ),
+    Mutant(
+        "write_again_without_sync",
+        "what a killed process had not synced is shown to readers and lost afterwards",
+        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()", "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        Ok(())")],
+        ["journal::revealed"],
+    ),
+    Mutant(
+        "journal_created_without_directory_sync",
+        "the table is in use and its journal has no name after a power cut",
+        [(OPEN, "                self.disk.sync().map_err(unsure)?;\n", "")],
+        [CREATION],
+    ),
+    Mutant(
+        "create_renames_before_writing",
+        "a power cut leaves a store file that is not whole",
+        [
+            (LIFECYCLE, "    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;\n    disk.rename_new(&temporary, name).map_err(context)?;",
+             "    disk.rename_new(&temporary, name).map_err(context)?;\n    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;"),
+        ],
+        [CREATION],
+    ),
+    Mutant(
+        "compaction_without_directory_sync",
+        "the old file is back after a power cut, without what was brought into the new one",
+        [(COPY, "        self.disk.sync().map_err(unsure)", "        Ok::<(), io::Error>(()).map_err(unsure)")],
+        [COMPACTION],
+    ),
+    Mutant(
+        "compaction_renames_after_directory_sync",
+        "the new name is not durable when the compaction is",
+        [
+            (COPY, "        self.disk.rename_over(temporary, &self.name).map_err(failed)?;\n", "        self.disk.sync().map_err(failed)?;\n        self.disk.rename_over(temporary, &self.name).map_err(failed)?;\n"),
+            (COPY, "        self.disk.sync().map_err(unsure)", "        Ok::<(), io::Error>(()).map_err(unsure)"),
+        ],
+        [COMPACTION],
+    ),
+    Mutant(
+        "note_without_sync",
+        "a power cut leaves a note that cannot be read, and the store is refused",
+        [(OWNER, "    file.sync()?;\n    disk.rename_over", "    disk.rename_over")],
+        [CREATION],
+    ),
+    Mutant(
+        "table_without_sync",
+        "a segment is freed whose records the disk does not have in the table",
+        [(BLOCKS, "        self.file.sync().map_err(|error| {", "        Ok(()).map_err(|error| {")],
+        [CHECKPOINTS],
+    ),
+    Mutant(
+        "recycle_before_commit",
+        "a crash in between loses a whole generation",
+        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n        journal.recycle()", "        journal.recycle()?;\n        self.settle().map_err(|error| journal.failed(error))")],
+        [CHECKPOINTS],
+    ),
+    Mutant(
+        "frozen_segment_freed_though_the_commit_failed",
+        "a full disk loses a whole generation",
+        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n        journal.recycle()", "        let _ = self.settle().map_err(|error| journal.failed(error));\n        journal.recycle()")],
+        ["journal::full"],
+    ),
+    Mutant(
+        "memory_settled_before_commit",
+        "a commit that fails is tried again without its records",
+        [(CHECKPOINT, "        self.database.commit(&rows, &self.reserve)?;\n        self.recent.settle();", "        self.recent.settle();\n        self.database.commit(&rows, &self.reserve)?;")],
+        ["journal::full"],
+    ),
+    Mutant(
+        "shown_before_durable",
+        "readers see a batch that is refused",
+        [
+            (STORAGE, "        journal.append(&mut active, frame, logged.meta.batch)?;\n", "        let number = logged.meta.batch;\n        self.take_in(logged);\n        journal.append(&mut active, frame, number)?;\n"),
+            (STORAGE, "        // Only now: what readers see is durable.\n        self.take_in(logged);\n", ""),
+        ],
+        ["fail_nth"],
+    ),
+    Mutant(
+        "file_not_checked_to_be_in_place",
+        "a batch is acknowledged that went into a file without a name",
+        [(STORAGE, "        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n", "")],
+        ["replaced_file"],
+    ),
+    Mutant(
+        "shown_before_the_file_is_known_to_be_in_place",
+        "readers see a batch that went into a file without a name",
+        [
+            (STORAGE, "        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n", ""),
+            (STORAGE, "        // Only now: what readers see is durable.\n        self.take_in(logged);\n", "        self.take_in(logged);\n        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n"),
+        ],
+        ["replaced_file"],
+    ),
+    Mutant(
+        "journal_dispensable_before_the_last_checkpoint",
+        "a crash during a close loses what only the journal has",
+        [(LIFECYCLE, "        self.settle_all(true)?;\n        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n", "        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n        self.database.commit(&Rows::meta_only(Meta { is_live: 0, ..meta }), &self.reserve)?;\n        self.settle_all(true)?;\n")],
+        ["journal::close"],
+    ),
+    Mutant(
+        "journal_dispensable_with_the_older_generation",
+        "a crash during a close loses the younger one",
+        [(CHECKPOINT, "        self.checkpoint(&journal)?;\n        // Only now: a table that still needs the active segment must say so.\n        self.closing.store(is_last, Ordering::Release);\n", "        self.closing.store(is_last, Ordering::Release);\n        self.checkpoint(&journal)?;\n")],
+        ["journal::close"],
+    ),
+    Mutant(
+        "journal_restarted_before_the_salvage",
+        "a crash during a salvage loses what could be read",
+        [(RECOVERY, "        self.settle()?;\n        let journal = opened.restart(generation)?;\n", "        let journal = opened.restart(generation)?;\n        self.settle()?;\n")],
+        [DAMAGE],
+    ),
+    Mutant(
+        "damage_taken_for_the_end",
+        "acknowledged batches behind a damaged one are lost silently",
+        [(REPLAY, "        let Some(next) = next_sound(bytes, check, replay.end, expected) else { return replay };\n", "        let Some(next) = next_sound(bytes, check, replay.end, expected).filter(|_| false) else { return replay };\n")],
+        [DAMAGE],
+    ),
+    Mutant(
+        "gaps_between_segments_not_noticed",
+        "a damaged last batch of the frozen segment is lost silently",
+        [(OPEN, "            if logged.meta.batch != last + 1 {", "            if logged.meta.batch < last + 1 {")],
+        [DAMAGE],
+    ),
+    Mutant(
+        "missing_journal_not_noticed",
+        "a lost journal is taken for an empty one",
+        [(OPEN, "        Found::Blank if is_live => Some(GONE),\n", "")],
+        ["journal::misplaced"],
+    ),
+    Mutant(
+        "foreign_journal_not_noticed",
+        "another store's journal is overwritten",
+        [(OPEN, "        Found::Foreign => Some(FOREIGN),\n        Found::Blank if is_live => Some(GONE),\n        Found::Of(_) |", "        Found::Blank if is_live => Some(GONE),\n        Found::Foreign | Found::Of(_) |")],
+        ["journal::misplaced"],
+    ),
+    Mutant(
+        "older_journal_not_noticed",
+        "a store goes on with an older journal",
+        [(OPEN, "            (!(taken_over && header.generation == table.generation)).then_some(OLD_JOURNAL)", "            (!taken_over && header.generation == 0).then_some(OLD_JOURNAL)")],
+        ["journal::misplaced"],
+    ),
+    Mutant(
+        "frames_of_all_generations_alike",
+        "what an earlier generation left is taken for what follows",
+        [(FRAME, "        let material = [&store[..], &generation.to_le_bytes(), salt].concat();", "        let _ = (generation, salt);\n        let material = [&store[..]].concat();")],
+        ["journal::stale"],
+    ),
+]
