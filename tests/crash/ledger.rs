@@ -101,6 +101,10 @@ impl Ledger {
     /// Returns which of the allowed states this record shows.
     pub(crate) fn recognise(&self, number: usize, record: Option<&Record>) -> Result<Held, String> {
         let entry = &self.entries[&number];
+        if record.is_none() && entry.pending.contains(&Held::Unseen) {
+            // A record that has ceased to answer cannot be told from one that was swept.
+            return Ok(Held::Unseen);
+        }
         let mut allowed = std::iter::once(&entry.settled).chain(&entry.pending);
         match allowed.find(|held| held.is_shown_by(number, record, self)) {
             Some(held) => Ok(held.with_token_of(record)),
@@ -134,6 +138,7 @@ impl Held {
                     record.state() == State::InFlight
                         && is_token(&attempt.token)
                         && record.attempt() == attempt.number
+                        && record.lease_expires_at().as_millis() == attempt.lease_until
                         && record.checkpoint() == attempt.checkpoint.as_deref()
                 }
                 Self::Ended(end) => record.outcome().is_some_and(|outcome| {
