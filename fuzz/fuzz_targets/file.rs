@@ -10,13 +10,15 @@ use idemstore::{
     Begin, ErrorKind, Fingerprint, Key, ListFilter, Options, Record, Resolution, State, Store,
     disk::{Disk as _, MemoryDisk},
 };
-use idemstore_fuzz::{bytes_of, disk_of, ensure, expect_panics_of_redb, options};
+use idemstore_fuzz::{bytes_of, disk_of, ensure, expect_panics_of_redb, files_of, options};
 use libfuzzer_sys::fuzz_target;
 use std::{collections::BTreeSet, ops::ControlFlow, sync::OnceLock};
 
 const NAME: &str = "fuzz.idem";
-const NOTE: &str = "fuzz.idem.owner";
 const RECORDS: u32 = 24;
+/// A batch that is damaged is told from the end of the journal by a sound one behind it. So there are more batches at the end,
+/// of which nothing is asked, than bits may be flipped.
+const JOURNAL_FLIPS_MAX: usize = 6;
 const SECTOR: usize = 512;
 
 #[derive(Arbitrary, Debug)]
@@ -29,12 +31,36 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Edit {
-    Flip { at: Place, mask: u8 },
-    Fill { at: Place, byte: u8, len: u16 },
-    Copy { from: Place, to: Place, sectors: u8 },
-    Cut { at: Place },
-    Extend { by: u16 },
-    Note { at: u8, mask: u8 },
+    Flip {
+        at: Place,
+        mask: u8,
+    },
+    Fill {
+        at: Place,
+        byte: u8,
+        len: u16,
+    },
+    Copy {
+        from: Place,
+        to: Place,
+        sectors: u8,
+    },
+    Cut {
+        at: Place,
+    },
+    Extend {
+        by: u16,
+    },
+    Note {
+        at: u8,
+        mask: u8,
+    },
+    /// In one of the journal's files.
+    Journal {
+        second: bool,
+        at: u16,
+        mask: u8,
+    },
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -44,17 +70,30 @@ enum Place {
     Used(u16, u16),
 }
 
-struct Image {
+#[derive(Clone)]
+struct Files {
     file: Vec<u8>,
     note: Vec<u8>,
+    journal: [Vec<u8>; 2],
+}
+
+struct Image {
+    files: Files,
     used: Vec<usize>,
 }
 
 fuzz_target!(init: expect_panics_of_redb(), |input: Input| {
-    let image = image();
-    let (mut file, mut note) = (image.file.clone(), image.note.clone());
-    input.edits.iter().for_each(|edit| edit.apply(&mut file, &mut note));
-    let disk = disk_of(&[(NAME, file), (NOTE, note)]);
+    let mut files = image().files.clone();
+    let mut flips = 0;
+    for edit in &input.edits {
+        flips += usize::from(matches!(edit, Edit::Journal { .. }));
+        if flips <= JOURNAL_FLIPS_MAX || !matches!(edit, Edit::Journal { .. }) {
+            edit.apply(&mut files);
+        }
+    }
+    let [name, note, first, second] = files_of(NAME);
+    let [first_bytes, second_bytes] = files.journal;
+    let disk = disk_of(&[(&name, files.file), (&note, files.note), (&first, first_bytes), (&second, second_bytes)]);
     // Twice: the second time on what the first one made of the damage.
     for _ in 0..2 {
         let Some(store) = open(&disk) else { return };
@@ -73,14 +112,15 @@ impl Place {
     fn get(self) -> usize {
         let image = image();
         match self {
-            Self::Anywhere(at) => at as usize % image.file.len(),
+            Self::Anywhere(at) => at as usize % image.files.file.len(),
             Self::Used(sector, offset) => image.used[usize::from(sector) % image.used.len()] + usize::from(offset) % SECTOR,
         }
     }
 }
 
 impl Edit {
-    fn apply(&self, file: &mut Vec<u8>, note: &mut [u8]) {
+    fn apply(&self, files: &mut Files) {
+        let Files { file, note, journal } = files;
         match *self {
             Self::Flip { at, mask } => file.iter_mut().skip(at.get()).take(1).for_each(|byte| *byte ^= mask),
             Self::Fill { at, byte, len } => {
@@ -95,6 +135,11 @@ impl Edit {
             Self::Note { at, mask } => {
                 let len = note.len().max(1);
                 note.iter_mut().skip(usize::from(at) % len).take(1).for_each(|byte| *byte ^= mask);
+            }
+            Self::Journal { second, at, mask } => {
+                let segment = &mut journal[usize::from(second)];
+                let len = segment.len();
+                segment[usize::from(at) % len] ^= mask;
             }
         }
     }
@@ -242,22 +287,28 @@ fn survey(store: &Store) {
     store.stats().map_or_else(|error| expected(&error), drop);
 }
 
-/// A store with every kind of record, compacted so that most of its bytes matter.
+/// Makes every kind of record, and some that are gone.
+fn fill(store: &Store, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let Begin::Fresh(lease) = store.begin(&key(number), request(number)).unwrap() else { panic!() };
+        match state(number) {
+            State::Completed => drop(lease.complete(payload(number)).unwrap()),
+            State::Failed => drop(lease.fail(payload(number)).unwrap()),
+            State::InFlight => drop(mark(number).map(|mark| lease.checkpoint(mark).unwrap())),
+        }
+        let Begin::Fresh(gone) = store.begin(&key(number + 1000), request(number)).unwrap() else { panic!() };
+        gone.release().unwrap();
+    }
+}
+
+/// A store that was in use when it crashed: half of its records in the file, compacted so that most of its bytes matter, the
+/// others in the journal as well.
 fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let disk = MemoryDisk::new();
         let store = settings().create_on(disk.clone(), NAME).unwrap();
-        for number in 0..RECORDS {
-            let Begin::Fresh(lease) = store.begin(&key(number), request(number)).unwrap() else { panic!() };
-            match state(number) {
-                State::Completed => drop(lease.complete(payload(number)).unwrap()),
-                State::Failed => drop(lease.fail(payload(number)).unwrap()),
-                State::InFlight => drop(mark(number).map(|mark| lease.checkpoint(mark).unwrap())),
-            }
-            let Begin::Fresh(gone) = store.begin(&key(number + 1000), request(number)).unwrap() else { panic!() };
-            gone.release().unwrap();
-        }
+        fill(&store, 0..RECORDS / 2);
         store.close().unwrap();
         let store = settings().open_on(disk.clone(), NAME).unwrap();
         let Begin::Fresh(_) = store.begin(&key(2000), request(0)).unwrap() else { panic!() };
@@ -265,10 +316,15 @@ fn image() -> &'static Image {
         let store = settings().open_on(disk.clone(), NAME).unwrap();
         store.resolve(&key(2000), Resolution::Released, "nobody knows").unwrap();
         store.compact(|_| ControlFlow::Continue(())).unwrap();
-        drop(store);
-        let file = bytes_of(&disk, NAME);
-        let used = file.chunks(SECTOR).enumerate().filter(|(_, sector)| sector.iter().any(|&byte| byte != 0));
+        fill(&store, RECORDS / 2..RECORDS);
+        for number in 0..=JOURNAL_FLIPS_MAX as u32 {
+            let Begin::Fresh(_) = store.begin(&key(3000 + number), request(0)).unwrap() else { panic!() };
+        }
+        let records = store.stats().unwrap().journal.records;
+        ensure!(records > 10, "only {records} records are in the journal");
+        let [name, note, first, second] = files_of(NAME).map(|file| bytes_of(&disk, &file));
+        let used = name.chunks(SECTOR).enumerate().filter(|(_, sector)| sector.iter().any(|&byte| byte != 0));
         let used: Vec<usize> = used.map(|(number, _)| number * SECTOR).collect();
-        Image { used, note: bytes_of(&disk, NOTE), file }
+        Image { used, files: Files { file: name, note, journal: [first, second] } }
     })
 }

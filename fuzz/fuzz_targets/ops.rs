@@ -6,7 +6,7 @@ use idemstore::{
     Begin, Ended, ErrorKind, FencingToken, Fingerprint, Key, ListFilter, ManualClock, Options, OutcomeKind, Resolution, Result,
     State, Store, disk::MemoryDisk,
 };
-use idemstore_fuzz::{START, bytes_of, disk_of, ensure, wrong};
+use idemstore_fuzz::{START, crash_image, ensure, wrong};
 use libfuzzer_sys::fuzz_target;
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
@@ -121,6 +121,8 @@ impl World {
             .sweep_interval(None)
             .sweep_batch(2)
             .reserve_bytes(0)
+            .journal_bytes(16 << 10)
+            .background_checkpoints(false)
             .cache_bytes(1 << 20);
         let store = options.create_on(disk.clone(), NAME).unwrap();
         let (held, grants) = Default::default();
@@ -325,12 +327,7 @@ impl World {
     }
 
     fn reopen(&mut self, crash: bool) {
-        let note = format!("{NAME}.owner");
-        let disk = match crash {
-            // Every answer is durable, so the files as they are now are what a crash leaves.
-            true => disk_of(&[(NAME, bytes_of(&self.disk, NAME)), (&note, bytes_of(&self.disk, &note))]),
-            false => self.disk.clone(),
-        };
+        let disk = if crash { crash_image(&self.disk, NAME) } else { self.disk.clone() };
         ensure!(self.store.close().is_ok(), "the store is poisoned");
         self.disk = disk;
         self.store = self.options.open_on(self.disk.clone(), NAME).unwrap_or_else(|error| wrong(format_args!("{error}")));

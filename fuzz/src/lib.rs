@@ -37,10 +37,23 @@ pub fn expect_panics_of_redb() {
     }));
 }
 
-/// A store's options without background work, and its clock.
+/// All files of a store with this name.
+pub fn files_of(name: &str) -> [String; 4] {
+    ["", ".owner", ".journal-0", ".journal-1"].map(|ending| format!("{name}{ending}"))
+}
+
+/// What a crash at this instant leaves: every answer is durable, so that is the files as they are.
+pub fn crash_image(disk: &MemoryDisk, name: &str) -> MemoryDisk {
+    let files = files_of(name);
+    let files: Vec<_> = files.iter().map(|file| (&file[..], bytes_of(disk, file))).collect();
+    disk_of(&files)
+}
+
+/// A store's options without background work, and with a journal that is full after some dozen batches; and its clock.
 pub fn options() -> (Options, ManualClock) {
     let clock = ManualClock::new(START);
-    let options = Options::new().clock(clock.clone()).sweep_interval(None).reserve_bytes(0).cache_bytes(1 << 20);
+    let options = Options::new().journal_bytes(16 << 10).background_checkpoints(false);
+    let options = options.clock(clock.clone()).sweep_interval(None).reserve_bytes(0).cache_bytes(1 << 20);
     (options, clock)
 }
 

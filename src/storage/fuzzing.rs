@@ -4,6 +4,7 @@
 use super::{
     audit, codec,
     frame::{CheckKey, StoreId},
+    journal,
     keys::{self, IndexEntry},
     meta::Meta,
 };
@@ -88,4 +89,58 @@ pub fn storage_key(key: &Key) -> Vec<u8> {
     assert!(bytes.starts_with(&prefix), "a key lies outside its scope");
     assert!(keys::after_prefix(&prefix).is_none_or(|end| bytes < end), "a key lies behind the end of its scope");
     bytes
+}
+
+/// Decodes the body of a frame of the journal and returns whether that worked.
+///
+/// # Panics
+/// When it does not decode to the same batch after it was encoded again.
+pub fn decode_batch(batch: u64, body: &[u8]) -> bool {
+    let Ok(logged) = journal::decode(body, batch) else { return false };
+    let mut again = Vec::new();
+    assert!(journal::encode(&logged, &mut again).is_ok(), "a batch that decodes does not encode");
+    assert!(journal::decode(&again, batch).is_ok_and(|again| again == logged), "a batch changes when it is written again");
+    true
+}
+
+/// Looks for frames in bytes that hold none.
+///
+/// # Panics
+/// When it finds one, which only one in 2^128 survives.
+pub fn replay_unsealed(store: StoreId, bytes: &[u8]) {
+    let replay = journal::replay_frames(bytes, &CheckKey::for_frames(&store, 1, &[0; 16]), 0);
+    assert!(replay.frames.is_empty() && replay.damaged_at.is_none(), "a frame that nobody sealed");
+    assert!(replay.end == journal::HEADER_BYTES.min(bytes.len()), "an end where nothing begins");
+}
+
+/// Seals bodies as the frames of a segment, appends `behind`, flips bits (place and mask), and looks for the frames again.
+/// Returns how many are found.
+///
+/// # Panics
+/// When one is found that was damaged, one is not that was left alone, or damage between them goes unnoticed.
+pub fn replay_sealed(store: StoreId, bodies: &[Vec<u8>], behind: &[u8], flips: &[(u16, u8)]) -> usize {
+    let check = CheckKey::for_frames(&store, 1, &[0; 16]);
+    let mut bytes = vec![0; journal::HEADER_BYTES];
+    let mut places = Vec::new();
+    for (body, batch) in bodies.iter().zip(1..) {
+        let mut frame = [&journal::start_frame()[..], body].concat();
+        assert!(journal::seal_frame(&mut frame, &check, bytes.len() as u64, batch), "a body is too long");
+        places.push(bytes.len()..bytes.len() + frame.len());
+        bytes.extend(frame);
+    }
+    bytes.extend_from_slice(behind);
+    let sealed = bytes.clone();
+    for &(at, mask) in flips {
+        let at = usize::from(at) % bytes.len();
+        bytes[at] ^= mask;
+    }
+    let sound: Vec<_> = places.iter().filter(|place| bytes[(*place).clone()] == sealed[(*place).clone()]).collect();
+    let replay = journal::replay_frames(&bytes, &check, 0);
+    let found: Vec<_> = replay.frames.iter().map(|frame| frame.position..frame.position + frame.len).collect();
+    assert!(found.iter().eq(sound.iter().copied()), "found {found:?}, sound are {sound:?}");
+    let end = found.last().map_or(journal::HEADER_BYTES, |last| last.end);
+    assert!(replay.end == end, "the next frame goes to {}, not {end}", replay.end);
+    let is_broken = places.iter().any(|place| place.end <= end && !found.contains(place));
+    assert!(replay.damaged_at.is_some() == is_broken, "damage at {:?}, broken: {is_broken}", replay.damaged_at);
+    found.len()
 }

@@ -60,13 +60,13 @@ MUTANTS = [
         "take_back_without_cutting",
         "a batch that was refused is found after a crash",
         [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.sync()?;")],
-        ["fail_nth"],
+        ["journal::torn"],
     ),
     Mutant(
         "take_back_without_sync",
         "a batch that was refused is found after a power cut",
         [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.set_len(self.position)?;")],
-        ["fail_nth"],
+        ["journal::torn"],
     ),
     Mutant(
         "start_without_sync",
@@ -77,13 +77,19 @@ MUTANTS = [
     Mutant(
         "write_again_without_write",
         "what a failed sync has lost is shown to readers and is not on the disk",
-        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()", "            let _ = bytes;\n        }\n        self.file.sync()")],
+        [(SEGMENT, "                self.file.write_at(position as u64, part)?;\n", "                let _ = part;\n")],
         ["failed_sync"],
     ),
     Mutant(
         "write_again_without_sync",
         "what a killed process had not synced is shown to readers and lost afterwards",
-        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()", "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        Ok(())")],
+        [(SEGMENT, "                self.file.write_at(position as u64, part)?;\n            }\n        }\n        self.file.sync()\n", "                self.file.write_at(position as u64, part)?;\n            }\n        }\n        Ok(())\n")],
+        ["journal::revealed"],
+    ),
+    Mutant(
+        "header_not_written_again",
+        "a generation is used whose header a failed sync has lost",
+        [(OPEN, "std::iter::once((0, HEADER_BYTES)).chain(frame).collect()", "std::iter::once((0, HEADER_BYTES)).chain(frame).skip(1).collect()")],
         ["journal::revealed"],
     ),
     Mutant(

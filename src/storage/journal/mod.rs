@@ -14,6 +14,8 @@ mod segment;
 pub(crate) use entry::{Logged, decode, encode};
 pub(crate) use frame::start as start_frame;
 pub(crate) use open::{Opened, exists, open};
+#[cfg(fuzzing)]
+pub(crate) use {frame::seal as seal_frame, header::HEADER_BYTES, replay::frames as replay_frames};
 
 use super::{
     blocks::IoCounts,

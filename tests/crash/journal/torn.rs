@@ -2,16 +2,17 @@
 
 use super::{
     super::{
+        checker::is_change,
         ledger::{fingerprint, key},
         power_cut::Cuts,
         rng::{Rng, seed},
-        sim::{Frozen, Operation, SimDisk, Unsynced},
+        sim::{EIO, Fault, Frozen, Operation, SimDisk, Unsynced},
     },
     Desk, SEGMENTS, Shown, check_disk, file, open, payload, same_computer,
     segment::Segment,
     shown,
 };
-use idemstore::Begin;
+use idemstore::{Begin, ErrorKind};
 use std::sync::{Arc, Mutex};
 
 const SECTOR: usize = 512;
@@ -130,4 +131,38 @@ fn a_frame_torn_over_an_old_one_is_neither() {
     for subset in 0..1 << tear.sectors().len() {
         check_tear(&desk, &tear, number, 2500, subset).unwrap_or_else(|what| panic!("sectors {subset:b}: {what}"));
     }
+}
+
+/// A write may fail although all of it came through. What was answered with an error stays undone.
+#[test]
+fn a_frame_that_was_refused_is_not_found_after_a_power_cut() {
+    let mut images = 0;
+    for len in [40, 3000] {
+        let mut desk = Desk::new();
+        (0..3).for_each(|_| desk.pay(40));
+        let number = desk.begin();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = kept.clone();
+        desk.disk.tap(move |operation, now| {
+            if is_change(operation) {
+                keep.lock().unwrap().push(now.clone());
+            }
+        });
+        let hits = |operation| operation == Operation::Write;
+        desk.disk.inject(Fault { at: 0, lasting: false, code: EIO, hits });
+        let refused = desk.try_complete(number, len).unwrap_err();
+        assert_eq!((refused.kind(), desk.disk.heal()), (ErrorKind::Io, 1), "{refused}");
+        desk.disk.untap();
+        let instants = std::mem::take(&mut *kept.lock().unwrap());
+        let is_written = |frozen: &Frozen| SEGMENTS.iter().any(|name| !file(frozen, name).unwrap().unsynced.is_empty());
+        assert!(instants.iter().any(is_written), "nothing of the frame was written");
+        let answered = desk.disk.freeze();
+        for variant in 0..40 {
+            let disk = answered.cut(&mut Rng::new(seed() + variant), &mut Cuts::default());
+            check_disk(&disk, &desk.book).unwrap_or_else(|what| panic!("{len} bytes: {what}"));
+            images += 1;
+        }
+        check_disk(&same_computer(&answered), &desk.book).unwrap();
+    }
+    assert_eq!(images, 80);
 }
