@@ -203,10 +203,11 @@ def round_of(binary, disk, rng, number, lies=False, is_creation=False):
         violations, named, report = verify(binary, disk, store)
     total = f"{report['acks']} acknowledgments and {report['keys']} keys checked so far"
     cut = f"creation cut with {' '.join(found) or 'no file'}" if is_creation else "cut"
-    print(f"round {number}: {cut} after {before} acknowledgments; {total}; {violations} violations", flush=True)
+    checkpoints = sum(line.strip() == "@ CHECKPOINTED" for line in lines)
+    print(f"round {number}: {cut} after {before} acknowledgments and {checkpoints} checkpoints; {total}; {violations} violations", flush=True)
     for violation in named[:1] if lies else named:
         print(f"    {violation}")
-    return violations
+    return violations, checkpoints
 
 
 def new_disk(disk):
@@ -226,10 +227,15 @@ def proof(binary, disk, rng, rounds):
     violations = []
     for number in range(rounds):
         new_disk(disk)
-        violations.append(round_of(binary, disk, rng, number, is_creation=True))
+        violations.append(round_of(binary, disk, rng, number, is_creation=True)[0])
     new_store(binary, disk)
+    checkpoints = 0
     for number in range(rounds):
-        violations.append(round_of(binary, disk, rng, number))
+        found, done = round_of(binary, disk, rng, number)
+        violations.append(found)
+        checkpoints += done
+    if checkpoints < rounds:
+        raise RuntimeError(f"only {checkpoints} checkpoints in {rounds} rounds: the cuts do not fall into them")
     failed = sum(count > 0 for count in violations)
     return len(violations) - failed, failed
 
@@ -239,7 +245,7 @@ def control(binary, disk, rng, rounds):
     violations = []
     for number in range(rounds):
         new_store(binary, disk)
-        violations.append(round_of(binary, disk, rng, number, lies=True))
+        violations.append(round_of(binary, disk, rng, number, lies=True)[0])
     failed = sum(count == 0 for count in violations)
     return len(violations) - failed, failed
 

@@ -22,7 +22,7 @@ fn every_file_has_mode_0600_whatever_the_umask() {
         let owner = child::start(&["sh", "-c", &script], "hold", &directory.path().join("s.idem"), &[]);
         owner.wait_for("READY");
         let found = modes(directory.path());
-        assert_eq!(found.len(), 3, "store, note and reserve: {found:?}");
+        assert_eq!(found.len(), 5, "store, note, reserve and both files of the journal: {found:?}");
         assert!(found.iter().all(|(_, mode)| *mode == 0o600), "umask {umask}: {found:?}");
         assert!(owner.finish().0.success());
     }

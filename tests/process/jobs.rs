@@ -29,6 +29,8 @@ pub(crate) const ROUND: &str = "IDEMSTORE_JOB_ROUND";
 pub(crate) const SEED: &str = "IDEMSTORE_JOB_SEED";
 /// A file with keys of earlier children, one a line.
 pub(crate) const OLD_KEYS: &str = "IDEMSTORE_JOB_OLD_KEYS";
+/// Said by the load after each checkpoint of the journal, or several.
+pub(crate) const CHECKPOINTED: &str = "CHECKPOINTED";
 /// A file with the journal so far.
 const JOURNAL: &str = "IDEMSTORE_JOB_JOURNAL";
 /// Set when the disk only says that it syncs.
@@ -112,14 +114,15 @@ fn load(path: &Path) {
     };
     let old = env::var(OLD_KEYS).map(|path| fs::read_to_string(path).unwrap()).unwrap_or_default();
     let (round, seed) = (crate::count(ROUND, 0), crate::count(SEED, 0));
+    let checkpoints = AtomicU64::new(0);
     let generations: Vec<AtomicU64> = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
     let old: Vec<&str> = old.lines().collect();
     say("READY");
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (store, generations, old) = (&store, &generations, &old);
+            let (store, generations, old, checkpoints) = (&store, &generations, &old, &checkpoints);
             let random = Random::new(seed ^ (thread << 56));
-            let caller = Caller { store, generations, old, random, round, thread, operations: 0 };
+            let caller = Caller { store, generations, old, checkpoints, random, round, thread, operations: 0 };
             scope.spawn(move || caller.run());
         }
         if round % 2 == 1 {
@@ -146,6 +149,8 @@ struct Caller<'l> {
     /// A slot's key changes when its attempt has ended, or was abandoned.
     generations: &'l [AtomicU64],
     old: &'l [&'l str],
+    /// Of the journal, as far as they were said.
+    checkpoints: &'l AtomicU64,
     random: Random,
     round: u64,
     thread: u64,
@@ -154,7 +159,12 @@ struct Caller<'l> {
 
 impl Caller<'_> {
     fn run(mut self) {
-        while self.turn().is_some() {}
+        while self.turn().is_some() {
+            let done = self.store.stats().map_or(0, |stats| stats.journal.checkpoints);
+            if self.checkpoints.fetch_max(done, Ordering::SeqCst) < done {
+                say(CHECKPOINTED);
+            }
+        }
     }
 
     /// Works on one key; `None` when the store takes no more writes.

@@ -24,7 +24,10 @@ mod sigkill;
 use idemstore::{Key, Options};
 use std::time::Duration;
 
-/// The settings of every store here. The retention is so long that nothing expires.
+const JOURNAL_BYTES: u64 = 24 << 10;
+
+/// The settings of every store here. The retention is so long that nothing expires, and the journal so short that checkpoints
+/// run in the background all the time.
 fn options() -> Options {
     Options::new()
         .create_if_missing(true)
@@ -34,6 +37,7 @@ fn options() -> Options {
         .sweep_interval(None)
         .cache_bytes(1 << 20)
         .reserve_bytes(0)
+        .journal_bytes(JOURNAL_BYTES)
 }
 
 fn key(id: &str) -> Key {

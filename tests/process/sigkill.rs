@@ -24,6 +24,8 @@ struct Shown {
     compactions: u64,
     /// Kills in the middle of a compaction.
     cut_compactions: u64,
+    /// Of the store's own journal, in the children.
+    journal_checkpoints: u64,
 }
 
 impl Shown {
@@ -33,6 +35,7 @@ impl Shown {
         self.kills += 1;
         self.compactions += done;
         self.cut_compactions += begun - done;
+        self.journal_checkpoints += count(jobs::CHECKPOINTED);
     }
 }
 
@@ -51,6 +54,7 @@ fn acknowledged_transitions_survive_kill_minus_nine() {
     println!("{shown:?}, {} acknowledgments, {} keys", history.acks(), history.keys());
     assert!(history.acks() > kills * 50, "{} acknowledgments is no load", history.acks());
     assert!(shown.compactions > 0 && shown.cut_compactions > 0, "{shown:?}");
+    assert!(shown.journal_checkpoints > kills, "kills do not fall into checkpoints: {shown:?}");
     assert!(shown.takeovers > kills && shown.checkpoints > 0 && shown.replays > kills, "{shown:?}");
     assert_eq!(history.errors("Indeterminate") + history.errors("Poisoned") + history.errors("Io") + history.errors("Full"), 0);
     checker_notices_invented_acknowledgments(&directory.path().join("s.idem"), &history);
