@@ -8,9 +8,16 @@ use std::path::PathBuf;
 
 const SECTOR: usize = 512;
 
-fn path() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/format-1.idem"))
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden")).join(name)
 }
+
+/// What a crash left: the store file and both files of its journal, by their names as test data.
+const CRASHED: [(&str, &str); 3] = [
+    ("format-1-crashed.idem", NAME),
+    ("format-1-crashed.journal-0", "store.idem.journal-0"),
+    ("format-1-crashed.journal-1", "store.idem.journal-1"),
+];
 
 /// Runs of sectors: how many are zero, how many follow, and those; all counts little-endian u32.
 fn pack(bytes: &[u8]) -> Vec<u8> {
@@ -46,7 +53,7 @@ fn unpack(mut packed: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn write(lab: &Lab) {
+fn write(lab: &Lab) -> Store {
     let store = lab.create();
     fresh(&store, "completed").complete("receipt 7").unwrap();
     lab.clock.advance(MS);
@@ -63,19 +70,51 @@ fn write(lab: &Lab) {
     store.resolve(&key("resolved"), Resolution::Completed(b"by hand"), "asked the provider").unwrap();
     let other = Key::new("another scope é", "held").unwrap();
     drop(store.begin(&other, Fingerprint::from_bytes([7; 32])).unwrap());
-    store.close().unwrap();
+    store
 }
 
+/// The store that was closed.
 fn golden() -> (Lab, Store) {
-    if std::env::var_os("IDEMSTORE_WRITE_GOLDEN").is_some() {
+    if is_to_be_written() {
         let lab = Lab::new();
-        write(&lab);
-        std::fs::write(path(), pack(&bytes(&lab.disk, NAME))).unwrap();
+        write(&lab).close().unwrap();
+        std::fs::write(path("format-1.idem"), pack(&bytes(&lab.disk, NAME))).unwrap();
     }
+    read(&[("format-1.idem", NAME)])
+}
+
+/// The store that was in use when it crashed: its records are in the journal.
+fn golden_crashed() -> (Lab, Store) {
+    if is_to_be_written() {
+        let lab = Lab::new();
+        let store = write(&lab);
+        for (golden, name) in CRASHED {
+            std::fs::write(path(golden), pack(&bytes(&lab.disk, name))).unwrap();
+        }
+        drop(store);
+    }
+    read(&CRASHED)
+}
+
+fn is_to_be_written() -> bool {
+    std::env::var_os("IDEMSTORE_WRITE_GOLDEN").is_some()
+}
+
+fn read(files: &[(&str, &str)]) -> (Lab, Store) {
     let lab = Lab::new();
-    put(&lab.disk, NAME, &unpack(&std::fs::read(path()).unwrap()));
+    for (golden, name) in files {
+        put(&lab.disk, name, &unpack(&std::fs::read(path(golden)).unwrap()));
+    }
     let store = lab.open();
     (lab, store)
+}
+
+/// Both, by what they are.
+fn both() -> [(&'static str, Lab, Store); 2] {
+    let ((closed, store), (crashed, crashed_store)) = (golden(), golden_crashed());
+    assert_eq!(store.stats().unwrap().journal.records, 0, "a store that was closed has nothing in its journal");
+    assert!(crashed_store.stats().unwrap().journal.records >= 6, "the crashed one has its records there");
+    [("closed", closed, store), ("crashed", crashed, crashed_store)]
 }
 
 fn at(seconds: u64, millis: u64) -> Timestamp {
@@ -84,7 +123,13 @@ fn at(seconds: u64, millis: u64) -> Timestamp {
 
 #[test]
 fn format_1_has_every_record_with_every_field() {
-    let (_lab, store) = golden();
+    for (which, _lab, store) in both() {
+        println!("{which}");
+        assert_every_field(&store);
+    }
+}
+
+fn assert_every_field(store: &Store) {
     let rows = store.list(&ListFilter::new(), None).unwrap().records;
     let found: Vec<_> = rows.iter().map(|row| (row.key.scope().as_str(), row.key.id(), row.state)).collect();
     let (shop, flying) = ("shop/POST /payments", State::InFlight);
@@ -121,15 +166,21 @@ fn format_1_has_every_record_with_every_field() {
 
 #[test]
 fn format_1_answers_as_the_store_that_wrote_it() {
-    let (_lab, store) = golden();
+    for (which, _lab, store) in both() {
+        println!("{which}");
+        assert_answers(&store);
+    }
+}
+
+fn assert_answers(store: &Store) {
     assert!(store.verify(go_on).unwrap().is_sound());
-    assert_eq!(replay(&store, "completed").payload(), b"receipt 7");
-    let failed = replay(&store, "failed");
+    assert_eq!(replay(store, "completed").payload(), b"receipt 7");
+    let failed = replay(store, "failed");
     assert_eq!((failed.kind(), failed.payload()), (OutcomeKind::Failed, &[0, 159, 255][..]));
-    let held = takeover(&store, "held");
+    let held = takeover(store, "held");
     assert_eq!((held.token().get(), held.attempt(), held.earlier_checkpoint()), (9, 3, Some(&b"charge requested"[..])));
-    takeover(&store, "in flight");
-    fresh(&store, "released");
+    takeover(store, "in flight");
+    fresh(store, "released");
     let stats = store.stats().unwrap();
     assert_eq!((stats.in_flight, stats.completed, stats.failed), (4, 2, 1));
     let rows = store.audit(0, 10).unwrap();
@@ -140,13 +191,14 @@ fn format_1_answers_as_the_store_that_wrote_it() {
 
 #[test]
 fn format_1_is_swept_by_its_index() {
-    let (lab, store) = golden();
-    lab.clock.advance(DAY);
-    assert_eq!(store.sweep().unwrap().removed, 1);
-    lab.clock.advance(DAY);
-    // One that was resolved and two attempts without a checkpoint, all of them past their retention.
-    assert_eq!(store.sweep().unwrap().removed, 3);
-    replay(&store, "failed");
+    for (which, lab, store) in both() {
+        lab.clock.advance(DAY);
+        assert_eq!(store.sweep().unwrap().removed, 1, "{which}");
+        lab.clock.advance(DAY);
+        // One that was resolved and two attempts without a checkpoint, all of them past their retention.
+        assert_eq!(store.sweep().unwrap().removed, 3, "{which}");
+        replay(&store, "failed");
+    }
 }
 
 #[test]
