@@ -53,10 +53,14 @@ impl<'s> Contender<'s> {
 
 fn turn(system: &dyn System, recent: &Recent, count: usize, length: Duration) -> Turn {
     let mut callers: Vec<_> = (0..count).map(|_| system.caller()).collect();
-    callers.iter_mut().for_each(|caller| caller.settle());
+    for caller in &mut callers {
+        caller.settle();
+    }
     let before = system.io();
     let payments = slice::run(&mut callers, length, |caller, _| slice::pay(caller, recent));
-    callers.iter_mut().for_each(|caller| caller.settle());
+    for caller in &mut callers {
+        caller.settle();
+    }
     let io = system.io().since(&before);
     let replays = slice::run(&mut callers, length / 2, |caller, dice| slice::replay(caller, recent, dice));
     Turn { payments, replays: Some(replays), io }

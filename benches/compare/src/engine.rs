@@ -10,7 +10,7 @@ pub use grouped::Grouped;
 use crate::{
     load::{REQUEST, Request, id, payload},
     record::{Command, Record, Step},
-    system::Answer,
+    system::{Answer, Io},
 };
 use std::time::Instant;
 
@@ -24,6 +24,11 @@ pub trait Engine: Send + Sync {
 
     /// Returns a way to look keys up that one thread uses.
     fn reader(&self) -> Box<dyn Reader + '_>;
+
+    /// Returns how many writes waited for the disk without a call that syncs, so far.
+    fn synced_writes(&self) -> u64 {
+        0
+    }
 }
 
 /// Looks keys up.
@@ -34,6 +39,12 @@ pub trait Reader: Send {
     fn answer(&mut self, id: &str, request: &Request) -> Option<Answer> {
         self.get(id).map(|record| record.answer(request))
     }
+}
+
+/// What an engine wrote so far.
+fn io(engine: &dyn Engine) -> Io {
+    let io = Io::of_this_process();
+    Io { syncs: io.syncs.map(|syncs| syncs + engine.synced_writes()), ..io }
 }
 
 /// Makes `records` payments.

@@ -35,6 +35,9 @@ const COLOURS: [(&str, RGBColor); 16] = [
     ("idempotent-memory", RGBColor(180, 180, 60)),
 ];
 
+/// Its file's name, title, unit and figure.
+type Picture = (&'static str, &'static str, &'static str, fn(&Row) -> f64);
+
 struct Line<'r> {
     system: &'r str,
     /// Which number of callers, and the figure.
@@ -55,7 +58,7 @@ pub fn draw(rows: &[Row], directory: &Path) -> Vec<String> {
     for medium in ["disk", "ram", "sync-1ms"] {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.medium == medium).collect();
         let suffix = if medium == "disk" { String::new() } else { format!("-{medium}") };
-        let charts: [(&str, &str, &str, fn(&Row) -> f64); 2] = [
+        let charts: [Picture; 2] = [
             ("payments", "Durable payments per second", "payments/s", |row| row.payments_per_s),
             ("latency", "Latency of a payment, 99th percentile", "microseconds", |row| row.p99_us),
         ];
@@ -80,6 +83,11 @@ fn chart<'r>(rows: &[&'r Row], title: String, unit: &'static str, figure: fn(&Ro
             Some(line) => line.points.push(point),
             None => lines.push(Line { system: &row.system, points: vec![point] }),
         }
+    }
+    for floor in lines.iter_mut().filter(|line| line.system == "floor") {
+        // One caller's, drawn through as what to compare with.
+        let figure = floor.points.first().map_or(0.0, |(_, figure)| *figure);
+        floor.points = (0..).zip(&callers).map(|(place, _)| (place, figure)).collect();
     }
     // idemstore last: on top of the others.
     lines.sort_by_key(|line| line.system == "idemstore");
@@ -121,6 +129,9 @@ fn draw_lines(area: &Area<'_>, chart: &Chart<'_>) -> Drawn {
         .draw()?;
     for line in &chart.lines {
         context.draw_series(LineSeries::new(line.points.iter().copied(), style(line.system)))?;
+        if line.system == "floor" {
+            continue;
+        }
         let dot = |&point: &(i32, f64)| EmptyElement::at(point) + Circle::new((0, 0), 3, style(line.system).filled());
         context.draw_series(line.points.iter().map(dot))?;
     }
@@ -136,7 +147,8 @@ fn draw_legend(area: &Area<'_>, chart: &Chart<'_>) -> Drawn {
         let y = 56 + LINE * number;
         area.draw(&PathElement::new([(8, y), (34, y)], style(line.system)))?;
         let font = TextStyle::from(("sans-serif", 14).into_font()).color(&BLACK);
-        area.draw(&Text::new(line.system.to_owned(), (42, y - 7), font))?;
+        let name = if line.system == "floor" { "floor (one caller)" } else { line.system };
+        area.draw(&Text::new(name.to_owned(), (42, y - 7), font))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit}
 /// A server gets this long to end by itself.
 const GRACE: Duration = Duration::from_secs(20);
 /// And this long to answer first.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Returns the bytes that this process handed to the operating system with write calls of any kind.
 pub fn bytes_written() -> Option<u64> {

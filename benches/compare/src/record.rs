@@ -4,7 +4,7 @@
 use crate::{load::Request, system::Answer};
 use std::time::{Duration, SystemTime};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const RUNNING: u8 = 1;
 const COMPLETED: u8 = 2;
 

@@ -1,10 +1,10 @@
 //! A transaction for each step.
 
-use super::{Engine, Reader};
+use super::{Engine, Reader, io};
 use crate::{
     load::Request,
     record::{Command, Step},
-    system::{Answer, Caller, System},
+    system::{Answer, Caller, Io, System},
 };
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ struct DirectCaller<'e> {
 impl System for Direct {
     fn caller(&self) -> Box<dyn Caller + '_> {
         Box::new(DirectCaller { engine: &*self.0, reader: self.0.reader() })
+    }
+
+    fn io(&self) -> Io {
+        io(&*self.0)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Group commit: one thread writes, and whatever has queued up while it did becomes its next transaction.
 
-use super::{Engine, Reader};
+use super::{Engine, Reader, io};
 use crate::{
     load::Request,
     record::{Command, Step},
-    system::{Answer, Caller, System},
+    system::{Answer, Caller, Io, System},
 };
 use std::{
     iter,
@@ -19,7 +19,7 @@ use std::{
 /// As idemstore's: commands that wait, and commands in one commit.
 const QUEUE: usize = 4096;
 const BATCH: usize = 1024;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Waiting {
     command: Command,
@@ -36,8 +36,8 @@ impl Grouped {
     pub fn new(engine: Arc<dyn Engine>) -> Self {
         let (queue, waiting) = sync_channel(QUEUE);
         let writes = engine.clone();
-        let writer = thread::spawn(move || write(&*writes, &waiting));
-        Self { engine, queue: Some(queue), writer: Some(writer) }
+        let thread = thread::spawn(move || write(&*writes, &waiting));
+        Self { engine, queue: Some(queue), writer: Some(thread) }
     }
 }
 
@@ -72,6 +72,10 @@ impl System for Grouped {
         let queue = self.queue.clone().expect("the writer runs until the drop");
         let (done, is_done) = sync_channel(1);
         Box::new(GroupedCaller { reader: self.engine.reader(), queue, done, is_done })
+    }
+
+    fn io(&self) -> Io {
+        io(&*self.engine)
     }
 }
 

@@ -17,8 +17,8 @@ use idempotent::{
 use std::{path::Path, time::Duration};
 use tokio::runtime::Runtime;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_hours(24);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Payments in flight while a store is filled.
 const FILL: u64 = 2000;
 /// Actions that wait for the task of the store in memory.

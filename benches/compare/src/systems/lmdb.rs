@@ -9,7 +9,14 @@ use heed::{
     Database, Env, EnvOpenOptions,
     types::{Bytes, Str},
 };
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// The file's greatest size; only address space.
 const MAP_BYTES: usize = 64 << 30;
@@ -18,6 +25,7 @@ const READERS: u32 = 1024;
 struct Lmdb {
     environment: Env,
     records: Database<Str, Bytes>,
+    meta_pages: AtomicU64,
 }
 
 pub fn open(path: &Path) -> Arc<dyn Engine> {
@@ -30,7 +38,7 @@ pub fn open(path: &Path) -> Arc<dyn Engine> {
     let mut transaction = environment.write_txn().unwrap();
     let records = environment.create_database(&mut transaction, None).unwrap();
     transaction.commit().unwrap();
-    Arc::new(Lmdb { environment, records })
+    Arc::new(Lmdb { environment, records, meta_pages: AtomicU64::new(0) })
 }
 
 impl Engine for Lmdb {
@@ -46,7 +54,12 @@ impl Engine for Lmdb {
         };
         let answers = commands.iter().map(&mut run).collect();
         transaction.commit().unwrap();
+        self.meta_pages.fetch_add(1, Ordering::Relaxed);
         answers
+    }
+
+    fn synced_writes(&self) -> u64 {
+        self.meta_pages.load(Ordering::Relaxed)
     }
 
     fn reader(&self) -> Box<dyn Reader + '_> {

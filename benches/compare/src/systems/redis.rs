@@ -77,7 +77,7 @@ impl RedisServer {
     pub fn settle(&self) {
         let started = Instant::now();
         while self.figure("aof_rewrite_in_progress") != Some(0) || self.figure("aof_rewrite_scheduled") != Some(0) {
-            assert!(started.elapsed() < Duration::from_secs(300), "the rewrite of the file does not end");
+            assert!(started.elapsed() < Duration::from_mins(5), "the rewrite of the file does not end");
             thread::sleep(Duration::from_millis(100));
         }
     }
