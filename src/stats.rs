@@ -1,5 +1,6 @@
 use crate::{
-    ErrorKind, IoCounts, JournalStats, OutcomeKind, Result, Store, Timestamp, limits::OLDEST_EXAMINED_MAX, sync::Mutex, transition::Answer,
+    ErrorKind, IoCounts, JournalStats, OutcomeKind, Result, Store, Timestamp, limits::OLDEST_EXAMINED_MAX, sync::Mutex,
+    transition::Answer,
 };
 use std::time::Duration;
 

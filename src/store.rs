@@ -327,7 +327,7 @@ impl Store {
         patience: Patience,
         expected: fn(&Answer) -> Option<T>,
     ) -> Ticket<T> {
-        let submitted = command.and_then(|command| self.shared().submit(key, command, None, patience));
+        let submitted = command.and_then(|command| self.shared().submit(key, command, None, None, patience));
         let key = key.clone();
         Ticket::sent(submitted, self.shared(), move |answer| match (expected(&answer), answer) {
             (Some(value), _) => Ok(value),

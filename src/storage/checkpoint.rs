@@ -10,15 +10,16 @@ use super::{
     Storage,
     error::{ApplyError, StorageError},
     journal::{Active, Journal},
-    keys::{IndexEntry, Place},
+    keys::{IndexEntry, Place, scope_prefix, storage_key},
     meta::Meta,
     recent::{Base, Slot, Slots},
     scan,
     table::{RowChange, Rows},
     view::View,
 };
+use crate::Scope;
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     mem,
     sync::{Arc, atomic::Ordering},
 };
@@ -27,7 +28,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     /// By how many the records of a scope change.
-    pub(crate) scopes: BTreeMap<Vec<u8>, i64>,
+    pub(crate) scopes: HashMap<Scope, i64>,
     /// Numbers and sealed rows.
     pub(crate) audit: Vec<(u64, Vec<u8>)>,
     /// Index entries that belong to no record.
@@ -176,12 +177,16 @@ fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError
         let table = view.meta()?;
         let mut index_removed = tail.stale.clone();
         let mut records = Vec::with_capacity(shards.iter().map(|shard| shard.len()).sum());
-        for (storage_key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
-            records.extend(row(&view, storage_key, slot, &mut index_removed)?);
+        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
+            records.extend(row(&view, storage_key(key), slot, &mut index_removed)?);
         }
         records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
         let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
-        let scopes = scopes.map(|(prefix, delta)| Ok((prefix.clone(), view.scope_records(prefix)?.saturating_add_signed(*delta))));
+        let scopes = scopes.map(|(scope, delta)| {
+            let prefix = scope_prefix(scope);
+            let records = view.scope_records(&prefix)?.saturating_add_signed(*delta);
+            Ok((prefix, records))
+        });
         let scopes = scopes.collect::<Result<_, StorageError>>()?;
         let audit_removed = (table.audit_first..meta.audit_first).collect();
         let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();
@@ -191,17 +196,17 @@ fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError
 }
 
 /// The change of one key; `None` if it came and went within the generation.
-fn row(view: &View<'_>, storage_key: &[u8], slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
+fn row(view: &View<'_>, storage_key: Vec<u8>, slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
     let before: Option<Place> = match slot.base {
         Base::Absent if slot.record.is_none() => return Ok(None),
         Base::Absent => None,
         Base::At(place) => Some(place),
         Base::Damaged => {
             // A damaged record does not say which index entry is its own.
-            let entries = scan::in_flight_entries_of(view, storage_key)?;
+            let entries = scan::in_flight_entries_of(view, &storage_key)?;
             stale.extend(entries.iter().map(IndexEntry::to_bytes));
             None
         }
     };
-    Ok(Some(RowChange { storage_key: storage_key.to_vec(), before, after: slot.record.clone() }))
+    Ok(Some(RowChange { storage_key, before, after: slot.record.clone() }))
 }

@@ -56,8 +56,7 @@ impl Storage {
     fn install(&self, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
-        let table =
-            Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
+        let table = Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
         let id = file.id().map_err(failed)?;
         // What somebody else has put there is not ours to replace.
         let in_place = self.journal().and_then(|journal| self.check_still_in_place(&journal.active()));

@@ -33,9 +33,7 @@ impl ApplyError {
     pub(crate) fn into_error(self, context: impl std::fmt::Display) -> Error {
         match self {
             Self::NotDone(cause) => cause.into_error(context),
-            Self::Indeterminate(cause) => {
-                Error::new(ErrorKind::Indeterminate, format!("{context}: {cause}")).caused_by(cause)
-            }
+            Self::Indeterminate(cause) => Error::new(ErrorKind::Indeterminate, format!("{context}: {cause}")).caused_by(cause),
         }
     }
 

@@ -95,7 +95,7 @@ impl Storage {
         let recent = self.recent.first(limit, |key, _| is_behind(key).then(|| key.to_vec()));
         let stored = self.database.view(|view, _| view.records_after(prefix, after, limit))?;
         let stored_more = stored.has_more;
-        let stored = stored.rows.into_iter().map(|row| (row.storage_key.clone(), ScanRow::stored(row))).collect();
+        let stored = stored.rows.into_iter().map(|row| (row.storage_key.clone(), Some(ScanRow::stored(row)))).collect();
         let (rows, next) = merge(recent, (stored, stored_more), limit);
         Ok(RecordScan { rows, next })
     }
@@ -135,13 +135,14 @@ impl Storage {
             let entry = wanted.then(|| place.entry(key).to_bytes())?;
             after.is_none_or(|after| &entry[..] > after).then_some(entry)
         });
-        let stored = self.database.view(|view, _| {
-            classes_after(classes, after, limit, |class, after, limit| view.index(class, after, until, limit))
-        })?;
+        let stored = self
+            .database
+            .view(|view, _| classes_after(classes, after, limit, |class, after, limit| view.index(class, after, until, limit)))?;
         let stored_more = stored.has_more;
         let stored = stored.rows.into_iter().map(|(entry, first_seen_at)| {
             // What memory knows otherwise no longer stands there; or it does, and is seen there.
-            let is_current = self.recent.get_unsettled(&entry.storage_key).is_none();
+            let key = parse_storage_key(&entry.storage_key);
+            let is_current = key.is_none_or(|key| self.recent.get_unsettled(&key).is_none());
             (entry.to_bytes(), is_current.then_some(Indexed { entry, first_seen_at, record: None }))
         });
         Ok(merge(recent, (stored.collect(), stored_more), limit))
@@ -369,9 +370,9 @@ impl DueEntry {
 }
 
 impl ScanRow {
-    fn stored(row: Scanned) -> Option<Self> {
+    fn stored(row: Scanned) -> Self {
         let Scanned { storage_key, record, bytes } = row;
-        Some(Self { key: parse_storage_key(&storage_key), record, bytes, storage_key })
+        Self { key: parse_storage_key(&storage_key), record, bytes, storage_key }
     }
 
     fn recent(storage_key: Vec<u8>, record: Option<Record>) -> Option<Self> {
@@ -384,7 +385,7 @@ impl ScanRow {
     fn looked_up(view: &View<'_>, storage_key: &[u8]) -> Option<Self> {
         let record = view.record(storage_key).transpose()?;
         let bytes = storage_key.len() + view.frame_len(storage_key).ok().flatten().unwrap_or_default();
-        Self::stored(Scanned { storage_key: storage_key.to_vec(), record, bytes })
+        Some(Self::stored(Scanned { storage_key: storage_key.to_vec(), record, bytes }))
     }
 
     /// Returns whether the record is sound and has this state.

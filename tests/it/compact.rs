@@ -5,8 +5,8 @@ use idemstore::{ErrorKind, Store, disk::MemoryDisk};
 use std::{ops::ControlFlow, thread};
 
 fn holds(disk: &MemoryDisk, wanted: &str) -> bool {
-    let in_file = |name: &&str| bytes(disk, name).windows(wanted.len()).any(|window| window == wanted.as_bytes());
-    FILES.iter().any(|name| in_file(&name))
+    let in_file = |name: &str| bytes(disk, name).windows(wanted.len()).any(|window| window == wanted.as_bytes());
+    FILES.iter().any(|name| in_file(name))
 }
 
 /// 100 records that expire, and some that stay.

@@ -187,14 +187,13 @@ impl Loaded {
 impl JournalOptions {
     /// Starts a generation in its file, which is made if there is none.
     fn start(&self, generation: u64) -> Result<Segment, ApplyError> {
-        let file = match segment::open_file(&*self.disk, &self.name, generation).map_err(not_done)? {
-            Some(file) => file,
-            None => {
-                let file = self.disk.create(&segment::name_of(&self.name, generation)).map_err(not_done)?;
-                // Before the store file says that it has a journal.
-                self.disk.sync().map_err(unsure)?;
-                file
-            }
+        let file = if let Some(file) = segment::open_file(&*self.disk, &self.name, generation).map_err(not_done)? {
+            file
+        } else {
+            let file = self.disk.create(&segment::name_of(&self.name, generation)).map_err(not_done)?;
+            // Before the store file says that it has a journal.
+            self.disk.sync().map_err(unsure)?;
+            file
         };
         Segment::start(file, &self.store, generation, segment::first_bytes(self.bytes_max))
     }

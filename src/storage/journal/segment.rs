@@ -16,7 +16,7 @@ use std::{io, sync::Arc};
 pub(crate) const SLOTS: u64 = 2;
 /// What a new file has. Each time it was filled it gets twice as long, up to its limit.
 const BYTES_FIRST: u64 = 256 * 1024;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file and the generation of frames in it.
 #[derive(Debug)]
