@@ -263,15 +263,15 @@ impl Asking {
         if let Err(error) = shared.check_writable() {
             return Ticket::ready(Err(error));
         }
-        match shared.peek(&self.key, &self.command) {
-            Ok(None) => (),
-            Ok(Some(answer)) => {
+        let seen = match shared.peek(&self.key, &self.command) {
+            Ok(Err(seen)) => seen,
+            Ok(Ok(answer)) => {
                 shared.stats.answered(&answer);
                 return Ticket::ready(interpret(&self.store, &self.key, answer));
             }
             Err(error) => return Ticket::ready(Err(error)),
-        }
-        let submitted = shared.submit(&self.key, self.command.clone(), None, self.patience);
+        };
+        let submitted = shared.submit(&self.key, self.command.clone(), None, Some(seen), self.patience);
         let (store, key) = (self.store.clone(), self.key.clone());
         Ticket::sent(submitted, shared, move |answer| interpret(&store, &key, answer))
     }

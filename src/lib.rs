@@ -123,7 +123,7 @@ pub use stats::{AnswerCounts, CommitStats, Stats};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use storage::fuzzing;
-pub use storage::{AuditRow, IoCounts, disk};
+pub use storage::{AuditRow, IoCounts, JournalStats, disk};
 pub use store::Store;
 pub use sweep::SweepReport;
 pub use ticket::Ticket;

@@ -101,7 +101,7 @@ impl Store {
         }
         let ending = ending.map(|(kind, payload, retention)| Ending { kind, payload: payload.into(), retention });
         let shared = self.shared();
-        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), Patience::Queue)?;
+        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), None, Patience::Queue)?;
         let claim = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
         match claim.claim() {
             Answer::Resolved { .. } => Ok(()),

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) queue_wait: Duration,
     cache_bytes: usize,
     reserve_bytes: u64,
+    journal_bytes: u64,
+    background_checkpoints: bool,
     pub(crate) clock: ClockPolicy,
 }
 
@@ -54,6 +56,7 @@ const SWEEP_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=DAY
 const SWEEP_BATCH: RangeInclusive<usize> = 1..=10_000;
 const CACHE_BYTES: RangeInclusive<usize> = MIB..=1024 * 1024 * MIB;
 const RESERVE_BYTES: RangeInclusive<u64> = 0..=1024 * 1024 * 1024;
+const JOURNAL_BYTES: RangeInclusive<u64> = 8 * 1024..=4 * 1024 * 1024 * 1024;
 const CLOCK_JUMP: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
 const CLOCK_SETTLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const DOWNTIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 366 * 86_400);
@@ -81,6 +84,8 @@ impl Options {
             queue_wait: Duration::from_secs(1),
             cache_bytes: 64 * MIB,
             reserve_bytes: 16 * 1024 * 1024,
+            journal_bytes: 64 * 1024 * 1024,
+            background_checkpoints: true,
             clock: ClockPolicy {
                 jump_max: Duration::from_secs(300),
                 settle: Some(Duration::from_secs(3600)),
@@ -175,6 +180,22 @@ impl Options {
     /// a file beside the store.
     pub fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.settings.reserve_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes the two files of the journal may take together: 8 KiB to 4 GiB, 64 MiB unless set. They start small
+    /// and grow to this under load. Their records are held in memory, once and a half as many as the files hold at most; and an
+    /// open after a crash reads them. A longer journal means fewer and more efficient checkpoints. A batch that is longer than a
+    /// file has room for is written all the same.
+    pub fn journal_bytes(mut self, bytes: u64) -> Self {
+        self.settings.journal_bytes = bytes;
+        self
+    }
+
+    /// Sets whether a thread of its own brings the journal's records into the store file; it does unless set. Otherwise the
+    /// writer does it between two batches: everything happens in one order then, which makes a simulation repeatable.
+    pub fn background_checkpoints(mut self, background: bool) -> Self {
+        self.settings.background_checkpoints = background;
         self
     }
 
@@ -283,6 +304,7 @@ impl Options {
         within("queue_wait", settings.queue_wait, &(Duration::ZERO..=DAY))?;
         within("cache_bytes", settings.cache_bytes, &CACHE_BYTES)?;
         within("reserve_bytes", settings.reserve_bytes, &RESERVE_BYTES)?;
+        within("journal_bytes", settings.journal_bytes, &JOURNAL_BYTES)?;
         within("clock_jump_max", settings.clock.jump_max, &CLOCK_JUMP)?;
         if let Some(settle) = settings.clock.settle {
             within("clock_settle", settle, &CLOCK_SETTLE)?;
@@ -300,6 +322,8 @@ impl Options {
             cache_bytes: self.settings.cache_bytes,
             reserve_bytes: self.settings.reserve_bytes,
             accept_restored: self.accept_restored,
+            journal_bytes: self.settings.journal_bytes,
+            checkpoint_inline: !self.settings.background_checkpoints,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A batch of decisions on one consistent view, before any of it is durable.
+//! A batch of decisions, before any of it is durable. Only the writer changes records, so what it reads stays so until it
+//! applies the batch.
 
 use crate::{
     Error, ErrorKind, FencingToken, Key, OutcomeKind, Result, Scope,
@@ -6,14 +7,14 @@ use crate::{
     options::Settings,
     queue::{Request, SweepStep},
     record::Record,
-    storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Reader, StorageError},
+    storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Seen, Storage, StorageError},
     transition::{self, Answer, Change, Command, Decision, Now},
 };
 use std::collections::BTreeMap;
 
 /// Decides commands one after the other; each sees what the ones before it did.
 pub(crate) struct Plan<'r> {
-    reader: &'r Reader<'r>,
+    storage: &'r Storage,
     settings: &'r Settings,
     now: Now,
     admission: Admission,
@@ -44,10 +45,10 @@ struct Slot {
 }
 
 impl<'r> Plan<'r> {
-    pub(crate) fn new(reader: &'r Reader<'r>, settings: &'r Settings, now: Now, next_token: u64, admission: Admission) -> Self {
+    pub(crate) fn new(storage: &'r Storage, settings: &'r Settings, now: Now, next_token: u64, admission: Admission) -> Self {
         let (slots, audit, stale) = Default::default();
         Self {
-            reader,
+            storage,
             settings,
             now,
             admission,
@@ -69,6 +70,9 @@ impl<'r> Plan<'r> {
     /// Decides one command.
     pub(crate) fn command(&mut self, request: &Request) -> Result<Answer> {
         let (key, command) = (&request.key, &request.command);
+        if request.seen.is_some() {
+            self.load(key, request.seen.as_ref())?;
+        }
         if let Command::Resolve { ending } = command {
             return self.resolve(key, command, ending.as_ref().map(|ending| ending.kind), request.reason.as_deref());
         }
@@ -203,20 +207,25 @@ impl<'r> Plan<'r> {
     }
 
     fn scope_records(&self, scope: &Scope) -> Result<u64> {
-        let stored = self.reader.scope_records(scope).map_err(|error| error.into_error("counting a scope"))?;
+        let stored = self.storage.scope_records(scope).map_err(|error| error.into_error("counting a scope"))?;
         let of_scope = self.slots.iter().filter(|(key, slot)| key.scope() == scope && slot.changed);
         let grown = of_scope.map(|(_, slot)| i64::from(slot.current.is_some()) - i64::from(slot.before.is_stored())).sum();
         Ok(stored.saturating_add_signed(grown))
     }
 
     fn slot(&mut self, key: &Key) -> Result<&mut Slot> {
+        self.load(key, None)?;
+        self.slots.get_mut(key).ok_or_else(|| Error::new(ErrorKind::Io, "a key vanished from its batch"))
+    }
+
+    fn load(&mut self, key: &Key, seen: Option<&Seen>) -> Result<()> {
         if !self.slots.contains_key(key) {
-            let current = self.reader.get(key).map_err(|error| damaged(key, error))?;
+            let current = self.storage.get_since(key, seen).map_err(|error| damaged(key, error))?;
             self.loaded_bytes += current.as_ref().map_or(0, |record| record.payload.len());
             let before = current.clone().map_or(Before::Absent, Before::Present);
             self.slots.insert(key.clone(), Slot { before, current, changed: false });
         }
-        self.slots.get_mut(key).ok_or_else(|| Error::new(ErrorKind::Io, "a key vanished from its batch"))
+        Ok(())
     }
 
     /// Returns what has to become durable; `None` if nothing does.

@@ -1,5 +1,6 @@
 use crate::{
-    ErrorKind, IoCounts, OutcomeKind, Result, Store, Timestamp, limits::OLDEST_EXAMINED_MAX, sync::Mutex, transition::Answer,
+    ErrorKind, IoCounts, JournalStats, OutcomeKind, Result, Store, Timestamp, limits::OLDEST_EXAMINED_MAX, sync::Mutex,
+    transition::Answer,
 };
 use std::time::Duration;
 
@@ -21,8 +22,10 @@ pub struct Stats {
     pub answers: AnswerCounts,
     /// Commits, and how long they took.
     pub commits: CommitStats,
-    /// Work on the store file.
+    /// Work on the store file and the journal.
     pub io: IoCounts,
+    /// The journal.
+    pub journal: JournalStats,
     /// Records that the sweeps removed.
     pub swept: u64,
     /// How long ago the record that expired first, and is still stored, did. `None` when the index is damaged.
@@ -124,6 +127,7 @@ impl Store {
             answers,
             commits,
             io: shared.storage.io(),
+            journal: shared.storage.journal_stats(),
             swept,
             sweep_lag: lag,
             oldest_in_flight,

@@ -78,6 +78,10 @@ impl Store {
         running.spawn("writer", move || writer.run())?;
         let timed = shared.clone();
         running.spawn("timer", move || timer::run(&timed))?;
+        if !shared.storage.checkpoints_inline() {
+            let checkpointed = shared.clone();
+            running.spawn("checkpoint", move || checkpointed.run_checkpoints())?;
+        }
         sweep::plan(&shared);
         Ok(Self(Arc::new(running)))
     }
@@ -116,7 +120,7 @@ impl Store {
     pub fn get(&self, key: &Key) -> Result<Option<Record>> {
         let shared = self.shared();
         let now = shared.now();
-        let record = shared.storage.read(|reader| reader.get(key));
+        let record = shared.storage.get(key);
         let record = record.map_err(|error| error.into_error(format!("reading {key}")))?;
         Ok(record.filter(|record| !transition::is_expired(record, now)))
     }
@@ -323,7 +327,7 @@ impl Store {
         patience: Patience,
         expected: fn(&Answer) -> Option<T>,
     ) -> Ticket<T> {
-        let submitted = command.and_then(|command| self.shared().submit(key, command, None, patience));
+        let submitted = command.and_then(|command| self.shared().submit(key, command, None, None, patience));
         let key = key.clone();
         Ticket::sent(submitted, self.shared(), move |answer| match (expected(&answer), answer) {
             (Some(value), _) => Ok(value),
@@ -368,7 +372,7 @@ impl Running {
             }
         }
         shared.waiters.clear();
-        shared.storage.close();
+        shared.storage.close(shared.poison.reason().is_none());
     }
 }
 

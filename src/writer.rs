@@ -163,30 +163,22 @@ impl Writer {
             }
             planned
         };
-        let (planned, applied) = self.apply_plan(now, batch.len(), planned);
-        (planned.unwrap_or_default(), applied)
+        self.apply_plan(now, batch.len(), planned)
     }
 
     /// Makes a plan durable.
-    fn apply_plan<T>(&self, now: Now, commands: usize, plan: impl Fn(&mut Plan<'_>) -> T) -> (Option<T>, Result<(), ApplyError>) {
+    fn apply_plan<T>(&self, now: Now, commands: usize, plan: impl FnOnce(&mut Plan<'_>) -> T) -> (T, Result<(), ApplyError>) {
         let shared = &self.shared;
         let started = shared.clock().monotonic();
-        let decided = shared.storage.read(|reader| {
-            let admission = Admission { counts: shared.storage.counts(), refuse_new: self.low_space.is_some() };
-            let mut draft = Plan::new(reader, &shared.settings, now, shared.storage.next_token(), admission);
-            let planned = plan(&mut draft);
-            Ok((planned, draft.into_batch()))
-        });
-        let (planned, changes) = match decided {
-            Ok((planned, Some(changes))) => (planned, changes),
-            Ok((planned, None)) => return (Some(planned), Ok(())),
-            Err(cause) => return (None, Err(ApplyError::NotDone(cause))),
-        };
-        let applied = shared.storage.apply(&changes);
+        let admission = Admission { counts: shared.storage.counts(), refuse_new: self.low_space.is_some() };
+        let mut draft = Plan::new(&shared.storage, &shared.settings, now, shared.storage.next_token(), admission);
+        let planned = plan(&mut draft);
+        let Some(changes) = draft.into_batch() else { return (planned, Ok(())) };
+        let applied = shared.storage.apply(changes);
         if applied.is_ok() {
             shared.stats.committed(commands, shared.clock().monotonic().saturating_sub(started));
         }
-        (Some(planned), applied)
+        (planned, applied)
     }
 
     fn plan(&self, plan: &mut Plan<'_>, message: &Message, now: Now) -> Planned {
@@ -220,7 +212,7 @@ impl Writer {
         for entry in due.entries {
             let alone = |plan: &mut Plan<'_>| plan.sweep(Due { entries: vec![entry.clone()], next: None });
             match self.apply_plan(now, 1, alone) {
-                (Some(one), Ok(())) => step.removed += one.removed,
+                (one, Ok(())) => step.removed += one.removed,
                 (_, Err(ApplyError::Indeterminate(cause))) => {
                     self.shared.stop_writing(cause.to_string());
                     return Err(failed(cause));
@@ -241,14 +233,22 @@ impl Writer {
         }
     }
 
-    /// While the disk is full: looks now and then whether there is space again.
+    /// Notices that there is no space for a checkpoint, before there is none in the journal either. While the disk is full:
+    /// looks now and then whether there is space again.
     fn try_space(&mut self) {
-        let Some(tried) = self.low_space else { return };
-        let now = self.shared.clock().monotonic();
-        if now.saturating_sub(tried) >= SPACE_CHECK {
-            let is_filled = self.shared.storage.reserve().fill();
-            self.low_space = (!is_filled).then_some(now);
+        let storage = &self.shared.storage;
+        let lacks_space = storage.lacks_space();
+        if self.low_space.is_none() && !lacks_space {
+            return;
         }
+        let now = self.shared.clock().monotonic();
+        match self.low_space {
+            None => storage.reserve().release(),
+            Some(tried) if now.saturating_sub(tried) < SPACE_CHECK => return,
+            Some(_) => (),
+        }
+        let is_over = if lacks_space { storage.retry_checkpoint() } else { storage.reserve().fill() };
+        self.low_space = (!is_over || lacks_space).then_some(now);
     }
 }
 
@@ -267,6 +267,8 @@ struct EndQueue<'s>(&'s Shared);
 impl Drop for EndQueue<'_> {
     fn drop(&mut self) {
         self.0.queue().writer_ended();
+        // Nobody will ask for one any more.
+        self.0.storage.stop_checkpoints();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What operators did, as rows that outlive the record.
 
-use super::{codec, error::StorageError, frame::CheckKey};
-use crate::{FencingToken, Key, OutcomeKind, Timestamp};
+use super::{NewAuditRow, codec, error::StorageError, frame::CheckKey, meta::Meta};
+use crate::{FencingToken, Key, OutcomeKind, Timestamp, limits::AUDIT_ROWS_MAX};
 use serde::{Deserialize, Serialize};
 
 const AUDIT_VERSION: u8 = 1;
@@ -37,6 +37,23 @@ fn binding(number: u64) -> [u8; 13] {
     let mut binding = *b"audit\0\0\0\0\0\0\0\0";
     binding[5..].copy_from_slice(&number.to_be_bytes());
     binding
+}
+
+/// Numbers and seals new rows; the oldest make room.
+pub(crate) fn number(
+    check: &CheckKey,
+    rows: Vec<NewAuditRow>,
+    at: Timestamp,
+    meta: &mut Meta,
+) -> Result<Vec<(u64, Vec<u8>)>, StorageError> {
+    let mut numbered = Vec::with_capacity(rows.len());
+    for NewAuditRow { key, token, outcome, reason } in rows {
+        let row = AuditRow { number: meta.audit_next, at, key, token, outcome, reason };
+        numbered.push((row.number, encode(check, &row)?));
+        meta.audit_next += 1;
+    }
+    meta.audit_first = meta.audit_first.max(meta.audit_next.saturating_sub(AUDIT_ROWS_MAX));
+    Ok(numbered)
 }
 
 /// Encodes a row.

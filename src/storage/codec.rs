@@ -105,13 +105,7 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
         1 if checkpoint.len() <= CHECKPOINT_BYTES_MAX => Some(Arc::from(checkpoint)),
         _ => return None,
     };
-    let in_flight = state == State::InFlight;
-    let sound = header.fingerprint_algorithm == FINGERPRINT_BLAKE3
-        && header.attempt > 0
-        && header.token > 0
-        && (payload.is_empty() || !in_flight)
-        && (checkpoint.is_none() || in_flight);
-    sound.then(|| Record {
+    let record = Record {
         state,
         fingerprint: Fingerprint::from_bytes(header.fingerprint),
         token: FencingToken::new(header.token),
@@ -125,10 +119,20 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
         expires_at: Timestamp::from_millis(header.expires_at),
         checkpoint,
         payload: payload.into(),
-    })
+    };
+    (header.fingerprint_algorithm == FINGERPRINT_BLAKE3 && is_possible(&record)).then_some(record)
 }
 
-fn state_to_byte(state: State) -> u8 {
+/// What every writer of a record guarantees.
+pub(crate) fn is_possible(record: &Record) -> bool {
+    let in_flight = record.state == State::InFlight;
+    record.attempt > 0
+        && record.token.get() > 0
+        && (record.payload.is_empty() || !in_flight)
+        && (record.checkpoint.is_none() || in_flight)
+}
+
+pub(crate) fn state_to_byte(state: State) -> u8 {
     match state {
         State::InFlight => 1,
         State::Completed => 2,
@@ -136,7 +140,7 @@ fn state_to_byte(state: State) -> u8 {
     }
 }
 
-fn state_from_byte(byte: u8) -> Option<State> {
+pub(crate) fn state_from_byte(byte: u8) -> Option<State> {
     match byte {
         1 => Some(State::InFlight),
         2 => Some(State::Completed),

@@ -1,9 +1,10 @@
 //! Whole copies: backups, and the compacted file that takes the place of the old one.
 
 use super::{
-    Open, Storage,
+    Storage,
+    database::Open,
     disk::{Disk, DiskFile},
-    error::{ApplyError, StorageError},
+    error::StorageError,
     lifecycle::{create_temporary, temporary_name, write_new},
     table::{COPIED, Rows, Table},
     view::View,
@@ -26,6 +27,7 @@ impl Storage {
             let message = format!("writing backup {}: the file exists; choose another name", disk.path(&name));
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
+        self.settle_all().map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
         let temporary = temporary_name(&name);
         let copied = self.copy_to(&disk, &temporary, true, on_rows);
         if copied.is_err() {
@@ -39,6 +41,9 @@ impl Storage {
     /// Writes a compact copy and puts it in the place of the file. Nothing may be applied meanwhile: the caller holds up
     /// the writer.
     pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
+        let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
+        scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
+        let _no_checkpoint = self.checkpointing.lock();
         let temporary = temporary_name(&self.name);
         let compacted = self.copy_to(&*self.disk, &temporary, false, on_rows).and_then(|file| self.install(&temporary, file));
         if compacted.is_err() {
@@ -51,17 +56,14 @@ impl Storage {
     fn install(&self, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
-        let table = Table::open(file.clone(), &self.id, self.cache_bytes).map_err(|error| error.into_error(context()))?;
+        let table = Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
+        let id = file.id().map_err(failed)?;
         // What somebody else has put there is not ours to replace.
-        if let Err(ApplyError::Indeterminate(error) | ApplyError::NotDone(error)) = self.check_still_in_place() {
-            return Err(error.into_error(context()));
-        }
+        let in_place = self.journal().and_then(|journal| self.check_still_in_place(&journal.active()));
+        in_place.map_err(|error| error.into_cause().into_error(context()))?;
         self.disk.rename_over(temporary, &self.name).map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
-        let new = Open { file, table: Arc::new(table) };
-        if let Some(old) = self.replace(new) {
-            *self.earlier_io.lock() += old.table.health().io();
-        }
+        self.database.replace(Open { file, id, table: Arc::new(table) });
         // After a power cut the old file could be back, without what is written from now on.
         let unsure = |error| Error::new(ErrorKind::Indeterminate, format!("{}: {error}", context()));
         self.disk.sync().map_err(unsure)
@@ -70,10 +72,10 @@ impl Storage {
     fn copy_to(&self, disk: &dyn Disk, temporary: &str, is_backup: bool, on_rows: OnRows<'_>) -> Result<Arc<dyn DiskFile>> {
         let context = || format!("writing {}", disk.path(temporary));
         let file = create_temporary(disk, temporary)?;
-        let source = self.current().map_err(|error| error.into_error(context()))?.table;
+        let source = self.database.current().map_err(|error| error.into_error(context()))?.table;
         let copied = (|| {
             write_new(&file, &self.id, self.high_water(), is_backup)?;
-            let target = Table::open(file.clone(), &self.id, self.cache_bytes)?;
+            let target = Table::open(file.clone(), &self.id, self.options.cache_bytes)?;
             let result = copy_rows(&source.view()?, &target, is_backup, on_rows);
             drop(target);
             if source.health().is_retired() {
@@ -110,6 +112,10 @@ fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'
     }
     let mut meta = view.meta()?;
     meta.is_backup = is_backup.into();
+    if is_backup {
+        // It comes without the journal.
+        meta.is_live = 0;
+    }
     target.commit(&Rows::meta_only(meta))?;
     Ok(true)
 }

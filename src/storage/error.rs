@@ -28,6 +28,23 @@ pub(crate) enum ApplyError {
     Indeterminate(StorageError),
 }
 
+impl ApplyError {
+    /// Makes the public error; `context` says what was being done.
+    pub(crate) fn into_error(self, context: impl std::fmt::Display) -> Error {
+        match self {
+            Self::NotDone(cause) => cause.into_error(context),
+            Self::Indeterminate(cause) => Error::new(ErrorKind::Indeterminate, format!("{context}: {cause}")).caused_by(cause),
+        }
+    }
+
+    /// Why, without the answer to whether.
+    pub(crate) fn into_cause(self) -> StorageError {
+        match self {
+            Self::NotDone(cause) | Self::Indeterminate(cause) => cause,
+        }
+    }
+}
+
 impl StorageError {
     /// Sorts an error of the operating system.
     pub(crate) fn from_io(error: io::Error) -> Self {
@@ -35,6 +52,19 @@ impl StorageError {
         match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error),
             _ => Self::Io(error),
+        }
+    }
+
+    /// Says the same again, for somebody else.
+    pub(crate) fn again(&self) -> Self {
+        let io = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Damaged(what) => Self::Damaged(what.clone()),
+            Self::Unsupported(what) => Self::Unsupported(what.clone()),
+            Self::Full(error) => Self::Full(io(error)),
+            Self::Io(error) => Self::Io(io(error)),
+            Self::Closed => Self::Closed,
+            Self::Engine(what) => Self::Engine(what.clone()),
         }
     }
 

@@ -27,6 +27,12 @@ impl CheckKey {
         Self(blake3::derive_key("idemstore 2026-11-21 block check v1", store))
     }
 
+    /// For the frames of one generation of the journal.
+    pub(crate) fn for_frames(store: &StoreId, generation: u64, salt: &[u8; 16]) -> Self {
+        let material = [&store[..], &generation.to_le_bytes(), salt].concat();
+        Self(blake3::derive_key("idemstore 2026-11-21 journal frame check v1", &material))
+    }
+
     /// Computes the check of `body` at the place `binding`. The body comes first, so that its chunks are those of BLAKE3, which
     /// hashes several at once; the length at the end keeps body and binding apart.
     pub(crate) fn check(&self, binding: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {

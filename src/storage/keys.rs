@@ -22,6 +22,11 @@ pub(crate) fn scope_prefix(scope: &Scope) -> Vec<u8> {
     [&len.to_be_bytes()[..], name].concat()
 }
 
+/// Returns the length of [`storage_key`].
+pub(crate) fn len_of(key: &Key) -> usize {
+    SCOPE_LEN_BYTES + key.scope().as_str().len() + key.id().len()
+}
+
 /// Decodes what [`storage_key`] encoded.
 pub(crate) fn parse_storage_key(bytes: &[u8]) -> Option<Key> {
     let (len, rest) = bytes.split_first_chunk::<SCOPE_LEN_BYTES>()?;
@@ -40,6 +45,35 @@ pub(crate) enum Class {
     Terminal = 2,
 }
 
+impl Class {
+    /// In the order of the index.
+    pub(crate) const ALL: [Self; 3] = [Self::Held, Self::InFlight, Self::Terminal];
+}
+
+/// Where a record stands in the index, apart from its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) class: Class,
+    pub(crate) time: Timestamp,
+}
+
+impl Place {
+    /// Where `record` belongs.
+    pub(crate) fn of(record: &Record) -> Self {
+        let (class, time) = match record.state {
+            State::InFlight if record.is_held() => (Class::Held, record.first_seen_at),
+            State::InFlight => (Class::InFlight, record.expires_at),
+            State::Completed | State::Failed => (Class::Terminal, record.expires_at),
+        };
+        Self { class, time }
+    }
+
+    /// The entry of a key that stands there.
+    pub(crate) fn entry(self, storage_key: &[u8]) -> IndexEntry {
+        IndexEntry { class: self.class, time: self.time, storage_key: storage_key.to_vec() }
+    }
+}
+
 /// A record's single place in the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
@@ -51,12 +85,7 @@ pub(crate) struct IndexEntry {
 impl IndexEntry {
     /// Where `record` belongs.
     pub(crate) fn of(storage_key: &[u8], record: &Record) -> Self {
-        let (class, time) = match record.state {
-            State::InFlight if record.is_held() => (Class::Held, record.first_seen_at),
-            State::InFlight => (Class::InFlight, record.expires_at),
-            State::Completed | State::Failed => (Class::Terminal, record.expires_at),
-        };
-        Self { class, time, storage_key: storage_key.to_vec() }
+        Place::of(record).entry(storage_key)
     }
 
     /// Encodes the entry: class (u8), time (u64, big-endian, so that bytes sort as times), storage key.

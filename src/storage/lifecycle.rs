@@ -1,19 +1,21 @@
 //! How a store file comes into being, is opened, and is refused.
 
 use super::{
-    Open, Storage,
+    Storage,
+    database::{Database, Open},
     disk::{Disk, DiskFile},
-    error::StorageError,
-    frame::StoreId,
+    error::{ApplyError, StorageError},
+    frame::{CheckKey, StoreId},
+    journal,
     meta::Meta,
     owner::{self, Note, Owner},
+    recent::Recent,
     reserve::Reserve,
     superblock,
     table::{Rows, Table},
 };
 use crate::{
     Error, ErrorKind, Result, Timestamp,
-    limits::TOKEN_MAX,
     sync::{Mutex, RwLock},
 };
 use std::{
@@ -21,12 +23,9 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-
-/// Tokens skipped when an old copy is taken into use: more than any store grants between a backup and its restore.
-const RESTORE_TOKEN_GAP: u64 = 1 << 40;
 
 /// What an open needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +33,10 @@ pub(crate) struct StorageOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) reserve_bytes: u64,
     pub(crate) accept_restored: bool,
+    /// Of both segments of the journal.
+    pub(crate) journal_bytes: u64,
+    /// The writer does its checkpoints itself.
+    pub(crate) checkpoint_inline: bool,
 }
 
 /// Whether a file has to exist.
@@ -63,32 +66,48 @@ impl Storage {
             }
             (OpenMode::Existing, false) => return Err(missing(&*disk, name)),
         };
-        let reserve = Reserve::new(disk.clone(), name, options.reserve_bytes);
-        let (table, meta) = match open_table(&*disk, name, &locked, options) {
+        let storage = Self::around(disk, name, &locked, options)?;
+        match storage.take_over() {
             Err(error) if error.kind() == ErrorKind::Full => {
-                reserve.release();
-                open_table(&*disk, name, &locked, options)
+                storage.reserve.release();
+                // What the first try has read into memory would otherwise be there twice.
+                let storage = Self::around(storage.disk.clone(), name, &locked, options)?;
+                storage.take_over().map(|()| storage)
             }
-            opened => opened,
-        }?;
+            taken => taken.map(|()| storage),
+        }
+    }
+
+    /// The storage with its database and nothing else.
+    fn around(disk: Arc<dyn Disk>, name: &str, locked: &Locked, options: StorageOptions) -> Result<Self> {
+        let context = |error: StorageError| error.into_error(format!("opening {}", disk.path(name)));
+        let table = Table::open(locked.file.clone(), &locked.id, options.cache_bytes).map_err(context)?;
+        let id = locked.file.id().map_err(|error| context(StorageError::Io(error)))?;
+        let open = Open { file: locked.file.clone(), id, table: Arc::new(table) };
         Ok(Self {
             name: name.to_owned(),
-            noted_batch: AtomicU64::new(meta.batch),
             id: locked.id,
-            cache_bytes: options.cache_bytes,
-            reserve,
-            open: RwLock::new(Some(Open { file: locked.file, table: Arc::new(table) })),
-            meta: Mutex::new(meta),
-            earlier_io: Mutex::default(),
+            values: CheckKey::for_values(&locked.id),
+            options,
+            noted_batch: AtomicU64::new(0),
+            reserve: Reserve::new(disk.clone(), name, options.reserve_bytes),
+            database: Database::new(locked.id, options.cache_bytes, open),
+            journal: RwLock::new(None),
+            recent: Recent::default(),
+            tails: Mutex::default(),
+            meta: Mutex::default(),
+            checkpointing: Mutex::default(),
+            closing: AtomicBool::new(false),
             disk,
         })
     }
 
     /// Writes down how far the store has got, so that an older copy of it is recognised. A failure only leaves the older note.
     pub(crate) fn note_progress(&self) {
+        // What may not be in the files must not be in the note.
+        let Ok(journal) = self.journal() else { return };
+        let is_sound = journal.check_sound().is_ok() && self.check_still_in_place(&journal.active()).is_ok();
         let meta = *self.meta.lock();
-        // What may not be in the file must not be in the note.
-        let is_sound = self.check_still_in_place().is_ok() && self.current().is_ok_and(|open| !open.table.health().sync_failed());
         if is_sound && self.noted_batch.load(Ordering::Acquire) != meta.batch {
             let noted = write_note(&*self.disk, &self.name, &self.id, &meta);
             if noted.is_ok() {
@@ -97,20 +116,28 @@ impl Storage {
         }
     }
 
-    /// Closes the file and gives up its lock, as soon as nobody reads any more.
-    pub(crate) fn close(&self) {
+    /// Closes the file and gives up its lock, as soon as nobody reads any more. Everything goes into the one file before that,
+    /// if it `is_sound`; otherwise the journal keeps it for the next open.
+    pub(crate) fn close(&self, is_sound: bool) {
         self.note_progress();
-        if let Some(open) = self.open.write().take() {
-            *self.earlier_io.lock() += open.table.health().io();
+        self.closing.store(true, Ordering::Release);
+        if is_sound {
+            // If this fails, the journal is still there.
+            let _ = self.settle_for_good();
         }
+        *self.journal.write() = None;
+        self.database.close();
     }
-}
 
-fn open_table(disk: &dyn Disk, name: &str, locked: &Locked, options: StorageOptions) -> Result<(Table, Meta)> {
-    let table = Table::open(locked.file.clone(), &locked.id, options.cache_bytes)
-        .map_err(|error| error.into_error(format!("opening {}", disk.path(name))))?;
-    let meta = take_over(disk, name, locked, &table, options.accept_restored)?;
-    Ok((table, meta))
+    /// The last checkpoint: after it, the table says that it needs no journal.
+    fn settle_for_good(&self) -> Result<(), ApplyError> {
+        self.settle_all()?;
+        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
+        if meta.is_live == 0 {
+            return Ok(());
+        }
+        self.database.commit(&Rows::meta_only(Meta { is_live: 0, ..meta }), &self.reserve)
+    }
 }
 
 fn exists(disk: &dyn Disk, name: &str) -> Result<bool> {
@@ -123,18 +150,23 @@ fn exists(disk: &dyn Disk, name: &str) -> Result<bool> {
 
 fn missing(disk: &dyn Disk, name: &str) -> Error {
     let path = disk.path(name);
-    let message = match owner::read(disk, name) {
-        Ok(Note::Missing) => format!("opening {path}: there is no such file; create the store once with Store::create"),
+    let message = match is_lost(disk, name) {
+        Ok(false) => format!("opening {path}: there is no such file; create the store once with Store::create"),
         _ => lost_message(disk, name),
     };
     Error::new(ErrorKind::NotFound, message)
 }
 
+/// Whether something here belongs to a store file that is not here.
+fn is_lost(disk: &dyn Disk, name: &str) -> io::Result<bool> {
+    Ok(owner::read(disk, name)? != Note::Missing || journal::exists(disk, name)?)
+}
+
 fn lost_message(disk: &dyn Disk, name: &str) -> String {
     let (path, note) = (disk.path(name), disk.path(&owner::name_of(name)));
     format!(
-        "{path} is gone, but {note} says that a store was there: restore it from a backup. \
-         A new store would treat every payment as new; if that is what you want, remove {note} first"
+        "{path} is gone, but {note} and its journal say that a store was there: restore it from a backup. A new store would \
+         treat every payment as new; if that is what you want, remove {note} and {path}.journal-0 and -1 first"
     )
 }
 
@@ -166,7 +198,7 @@ fn create(disk: &dyn Disk, name: &str, now: Timestamp) -> Result<Locked> {
     let path = disk.path(name);
     let context = |error| Error::io(format!("creating {path}"), error);
     disk.check_private().map_err(context)?;
-    if owner::read(disk, name).map_err(context)? != Note::Missing {
+    if is_lost(disk, name).map_err(context)? {
         return Err(Error::new(ErrorKind::NotFound, lost_message(disk, name)));
     }
     let temporary = temporary_name(name);
@@ -193,7 +225,7 @@ pub(super) fn temporary_name(name: &str) -> String {
 }
 
 /// Removes what a creation, compaction or backup left that crashed; not what another process is writing.
-fn remove_unfinished(disk: &dyn Disk, temporary: &str) -> io::Result<bool> {
+pub(super) fn remove_unfinished(disk: &dyn Disk, temporary: &str) -> io::Result<bool> {
     match disk.open(temporary) {
         Ok(stale) if stale.try_lock()? => disk.remove(temporary).map(|()| true),
         Ok(_) => Ok(false),
@@ -216,59 +248,10 @@ pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<d
     if is_locked && is_named { Ok(file) } else { Err(busy()) }
 }
 
-/// Makes this open the store's owner: counts the incarnation, durably, before anything else is decided.
-fn take_over(disk: &dyn Disk, name: &str, locked: &Locked, table: &Table, accept_restored: bool) -> Result<Meta> {
-    let path = disk.path(name);
-    let failed = |error: StorageError| error.into_error(format!("opening {path}"));
-    let mut meta = table.view().and_then(|view| view.meta()).map_err(failed)?;
-    let note = owner::read(disk, name).map_err(|error| Error::io(format!("opening {path}"), error))?;
-    if let Some(what) = suspicion(&note, &locked.id, &meta) {
-        if !accept_restored {
-            return Err(restored(&path, what, &meta));
-        }
-        if let Note::Of(owner) = note {
-            meta.incarnation = meta.incarnation.max(owner.incarnation);
-            meta.batch = meta.batch.max(owner.batch);
-        }
-        meta.next_token = meta.next_token.saturating_add(RESTORE_TOKEN_GAP).min(TOKEN_MAX);
-        meta.is_backup = 0;
-    }
-    meta.incarnation += 1;
-    meta.batch += 1;
-    table.commit(&Rows::meta_only(meta)).map_err(failed)?;
-    write_note(disk, name, &locked.id, &meta)
-        .map_err(|error| StorageError::from_io(error).into_error(format!("opening {path}")))?;
-    // A failure leaves a file that nobody needs, and the next open tries again.
-    let _ = remove_unfinished(disk, &temporary_name(name));
-    Ok(meta)
-}
-
 /// Writes down who owns the store and how far it has got.
 pub(super) fn write_note(disk: &dyn Disk, name: &str, id: &StoreId, meta: &Meta) -> io::Result<()> {
     let Meta { incarnation, batch, .. } = *meta;
     owner::write(disk, name, &Owner { store: *id, incarnation, batch, process: std::process::id() })
-}
-
-/// Says why the file may not be the latest state of the store that was here.
-fn suspicion(note: &Note, id: &StoreId, meta: &Meta) -> Option<&'static str> {
-    match note {
-        _ if meta.is_backup != 0 => Some("is a backup"),
-        Note::Unreadable => Some("cannot be told to be the latest state, because the note beside it is unreadable"),
-        Note::Of(owner) if owner.store != *id => Some("is another store than the one that was here"),
-        Note::Of(owner) if owner.incarnation > meta.incarnation || owner.batch > meta.batch => {
-            Some("is an older copy of a store that has been used since")
-        }
-        Note::Of(_) | Note::Missing => None,
-    }
-}
-
-fn restored(path: &str, what: &str, meta: &Meta) -> Error {
-    let message = format!(
-        "opening {path}: the file {what}; its state is as of {} ms after the epoch. It does not know the keys begun since then \
-         and would let their payments run again. If that is acceptable, open it once with Options::accept_restored(true)",
-        meta.high_water_ms
-    );
-    Error::new(ErrorKind::Restored, message)
 }
 
 /// A random identity. The hasher's keys come from the operating system's random numbers.

@@ -23,6 +23,10 @@ pub(crate) struct Meta {
     pub(crate) audit_next: u64,
     /// 1 when the file was made by a backup and has not been taken into use.
     pub(crate) is_backup: u8,
+    /// The last generation of the journal that the table has taken over.
+    pub(crate) generation: u64,
+    /// 1 while the journal may hold what the table does not have.
+    pub(crate) is_live: u8,
 }
 
 /// Records by state, and the bytes that they and their keys take.
@@ -51,6 +55,12 @@ impl Counts {
 impl Meta {
     pub(crate) fn high_water(&self) -> Timestamp {
         Timestamp::from_millis(self.high_water_ms)
+    }
+
+    /// This, brought up to date by a later batch. A frame of the journal says nothing about the rest.
+    pub(crate) fn after(&self, batch: &Self) -> Self {
+        let Self { incarnation, is_backup, generation, is_live, .. } = *self;
+        Self { incarnation, is_backup, generation, is_live, ..*batch }
     }
 
     pub(crate) fn encode(&self, check: &CheckKey) -> Result<Vec<u8>, StorageError> {

@@ -1,18 +1,26 @@
 //! The only place that names redb, bincode or a file. One writer applies batches; any thread reads.
+//!
+//! A batch becomes durable in the [journal]; its records stay in [memory](recent) until a [checkpoint] has brought them into the
+//! [table], which is redb.
 
 mod audit;
 mod blocks;
+mod checkpoint;
 mod codec;
 mod copy;
+mod database;
 pub mod disk;
 mod error;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod journal;
 mod keys;
 mod lifecycle;
 mod meta;
 mod owner;
+mod recent;
+mod recovery;
 mod reserve;
 mod scan;
 mod superblock;
@@ -23,30 +31,37 @@ pub use audit::AuditRow;
 pub use blocks::IoCounts;
 pub(crate) use codec::FRAME_BYTES_MIN;
 pub(crate) use error::{ApplyError, StorageError};
+pub use journal::JournalStats;
 pub(crate) use lifecycle::{OpenMode, StorageOptions};
 pub(crate) use meta::Counts;
 pub(crate) use scan::{Due, DueEntry, Position, ScanFilter, ScanRow};
 
 use crate::{
-    FencingToken, Key, Timestamp,
-    limits::AUDIT_ROWS_MAX,
+    FencingToken, Key, Scope, Timestamp,
     record::Record,
     sync::{Mutex, RwLock},
 };
-use disk::{Disk, DiskFile};
-use frame::StoreId;
-use keys::{IndexEntry, storage_key};
+use checkpoint::Tails;
+use database::Database;
+use disk::Disk;
+use frame::{CheckKey, StoreId};
+use journal::{Active, Journal, Logged};
+use keys::storage_key;
 use meta::Meta;
+pub(crate) use recent::Seen;
+use recent::{Change, Known, Recent};
 use reserve::Reserve;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
-use table::{RowChange, Rows, Table};
-use view::View;
 
-/// How often a read starts again because the file was opened anew underneath it.
-const READ_TRIES: usize = 8;
+/// What a batch and each of its changes take in the journal at most, beside keys and payloads.
+const BATCH_HEAD_BYTES: usize = 256;
+const CHANGE_HEAD_BYTES: usize = 256;
 
 /// An open store file and what belongs to it.
 #[derive(Debug)]
@@ -54,23 +69,22 @@ pub(crate) struct Storage {
     disk: Arc<dyn Disk>,
     name: String,
     id: StoreId,
-    cache_bytes: usize,
+    /// For what the journal and the table hold.
+    values: CheckKey,
+    options: StorageOptions,
     /// The batch that the note beside the store tells of.
     noted_batch: AtomicU64,
     reserve: Reserve,
+    database: Database,
     /// `None` once closed.
-    open: RwLock<Option<Open>>,
+    journal: RwLock<Option<Arc<Journal>>>,
+    recent: Recent,
+    tails: Mutex<Tails>,
     /// As of the last applied batch.
     meta: Mutex<Meta>,
-    /// Of files and databases that were open before.
-    earlier_io: Mutex<IoCounts>,
-}
-
-/// What a compaction or a recovery replaces.
-#[derive(Clone, Debug)]
-struct Open {
-    file: Arc<dyn DiskFile>,
-    table: Arc<Table>,
+    /// Held during a checkpoint.
+    checkpointing: Mutex<()>,
+    closing: AtomicBool,
 }
 
 /// What one commit makes durable.
@@ -123,132 +137,155 @@ pub(crate) struct NewAuditRow {
     pub(crate) reason: String,
 }
 
-/// A consistent look at the records, for a batch of decisions.
-pub(crate) struct Reader<'s> {
-    view: View<'s>,
-}
-
-impl Reader<'_> {
-    /// Returns what is stored for a key.
+impl Storage {
+    /// Returns what is stored for a key, durably.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Record>, StorageError> {
-        self.view.record(&storage_key(key))
+        if self.closing.load(Ordering::Acquire) {
+            return Err(StorageError::Closed);
+        }
+        self.recent.get(key).map_or_else(|| self.look_up(key), |Known(record)| Ok(record))
+    }
+
+    /// As [`get`](Self::get), in a way that [`get_since`](Self::get_since) can build upon.
+    pub(crate) fn look(&self, key: &Key) -> Result<Seen, StorageError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(StorageError::Closed);
+        }
+        self.recent.look(key, || self.look_up(key))
+    }
+
+    /// As [`get`](Self::get), without looking again for what somebody has seen a moment ago. So the writer hardly ever reads the
+    /// disk.
+    pub(crate) fn get_since(&self, key: &Key, seen: Option<&Seen>) -> Result<Option<Record>, StorageError> {
+        match (self.recent.get(key), seen) {
+            (Some(Known(record)), _) => Ok(record),
+            (None, Some(seen)) if self.recent.remembers_since(seen) => Ok(seen.record.as_deref().cloned()),
+            (None, _) => self.look_up(key),
+        }
+    }
+
+    fn look_up(&self, key: &Key) -> Result<Option<Record>, StorageError> {
+        let storage_key = storage_key(key);
+        self.database.view(|view, _| view.record(&storage_key))
     }
 
     /// Returns how many records a scope has.
-    pub(crate) fn scope_records(&self, scope: &crate::Scope) -> Result<u64, StorageError> {
-        self.view.scope_records(&keys::scope_prefix(scope))
-    }
-}
-
-impl Storage {
-    /// Runs `look` on a consistent view; again, if a recovery replaced the database meanwhile.
-    pub(crate) fn read<T>(&self, look: impl Fn(&Reader<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.view(|view, _| look(&Reader { view }))
-    }
-
-    fn view<T>(&self, look: impl Fn(View<'_>, &Table) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let table = self.current()?.table;
-            let result = table.view().and_then(|view| look(view, &table));
-            if !table.health().is_retired() {
-                return result;
-            }
-            // What was read while the new database wrote to the same file may be a mixture.
-            if tries == READ_TRIES {
-                return Err(StorageError::Engine("the file was opened anew too often while it was read".into()));
-            }
-        }
-    }
-
-    fn current(&self) -> Result<Open, StorageError> {
-        self.open.read().clone().ok_or(StorageError::Closed)
+    pub(crate) fn scope_records(&self, scope: &Scope) -> Result<u64, StorageError> {
+        let prefix = keys::scope_prefix(scope);
+        // What is frozen counts unless the table has it; a checkpoint may end while this looks.
+        let (active, frozen) = {
+            let tails = self.tails.lock();
+            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.meta.generation, frozen.tail.scopes.get(scope).copied()));
+            (tails.active.scopes.get(scope).copied().unwrap_or_default(), frozen)
+        };
+        self.database.view(|view, _| {
+            let stored = view.scope_records(&prefix)?;
+            let frozen = match frozen {
+                Some((generation, Some(delta))) if generation > view.meta()?.generation => delta,
+                _ => 0,
+            };
+            Ok(stored.saturating_add_signed(active + frozen))
+        })
     }
 
     /// Makes a batch durable. When this returns, either all of it is in effect for ever, or the error says what is.
-    pub(crate) fn apply(&self, batch: &Batch) -> Result<(), ApplyError> {
-        let meta_before = *self.meta.lock();
-        let open = self.current().map_err(ApplyError::NotDone)?;
-        let rows =
-            open.table.view().and_then(|view| Self::rows(&open.table, &view, batch, meta_before)).map_err(ApplyError::NotDone)?;
-        match open.table.commit(&rows) {
-            Ok(()) => (),
-            Err(cause) => self.recover(&open, cause, &rows.meta)?,
+    pub(crate) fn apply(&self, batch: Batch) -> Result<(), ApplyError> {
+        let journal = self.journal()?;
+        let mut active = journal.active();
+        if !journal.has_room(&active, bytes_at_most(&batch)) {
+            self.turn(&journal, &mut active)?;
         }
-        *self.meta.lock() = rows.meta;
-        self.check_still_in_place()
+        let logged = self.log(batch).map_err(ApplyError::NotDone)?;
+        let mut frame = journal::start_frame();
+        journal::encode(&logged, &mut frame).map_err(ApplyError::NotDone)?;
+        journal.append(&mut active, frame, logged.meta.batch)?;
+        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;
+        // Only now: what readers see is durable.
+        self.take_in(logged);
+        Ok(())
     }
 
-    /// What was committed to a file that has no name, or whose name belongs to another file, is not durable.
-    fn check_still_in_place(&self) -> Result<(), ApplyError> {
-        let lost = |what: String| ApplyError::Indeterminate(StorageError::Io(std::io::Error::other(what)));
-        let path = || self.disk.path(&self.name);
-        let ours = self.current().map_err(ApplyError::Indeterminate)?.file.id();
-        match (self.disk.id(&self.name), ours) {
-            (Ok(named), Ok(ours)) if named == ours => Ok(()),
-            (Ok(_), Ok(_)) => Err(lost(format!("{} was replaced by another file while it was open", path()))),
-            (Err(error), _) | (_, Err(error)) => Err(lost(format!("{} is gone from under the open store: {error}", path()))),
-        }
+    fn journal(&self) -> Result<Arc<Journal>, ApplyError> {
+        self.journal.read().clone().ok_or(ApplyError::NotDone(StorageError::Closed))
     }
 
-    /// Finds out what a failed commit left. If no sync failed, the operating system's view of the file is coherent: open
-    /// the database anew and look which batch it holds.
-    fn recover(&self, open: &Open, cause: StorageError, wanted: &Meta) -> Result<(), ApplyError> {
-        if open.table.health().sync_failed() {
-            return Err(ApplyError::Indeterminate(cause));
+    /// What was written to a file that has no name, or whose name belongs to another file, is not durable.
+    fn check_still_in_place(&self, active: &Active<'_>) -> Result<(), ApplyError> {
+        let (segment, segment_id) = Journal::place(active, &self.name);
+        let ours = self.database.current().map_err(ApplyError::Indeterminate)?.id;
+        for (name, ours) in [(&self.name, ours), (&segment, segment_id)] {
+            let path = || self.disk.path(name);
+            let lost = match self.disk.id(name) {
+                Ok(named) if named == ours => continue,
+                Ok(_) => format!("{} was replaced by another file while it was open", path()),
+                Err(error) => format!("{} is gone from under the open store: {error}", path()),
+            };
+            return Err(ApplyError::Indeterminate(StorageError::Io(std::io::Error::other(lost))));
         }
-        if matches!(cause, StorageError::Full(_)) {
-            // Opening writes as well, and on a copy-on-write file system that takes space.
-            self.reserve.release();
-        }
-        open.table.health().retire();
-        let reopened =
-            Table::open(open.file.clone(), &self.id, self.cache_bytes).and_then(|table| Ok((table.view()?.meta()?, table)));
-        let Ok((found, table)) = reopened else {
-            return Err(ApplyError::Indeterminate(cause));
-        };
-        *self.earlier_io.lock() += open.table.health().io();
-        let table = Arc::new(table);
-        self.replace(Open { file: open.file.clone(), table: table.clone() });
-        if found.batch != wanted.batch {
-            return Err(ApplyError::NotDone(cause));
-        }
-        // The batch is there, yet its last sync may not have run: a commit on top of it makes it durable.
-        table.commit(&Rows::meta_only(*wanted)).map_err(ApplyError::Indeterminate)
+        Ok(())
     }
 
-    /// Puts another file or database in the place of the current one; returns that, unless the store was closed.
-    fn replace(&self, new: Open) -> Option<Open> {
-        self.open.write().as_mut().map(|open| std::mem::replace(open, new))
-    }
-
-    fn rows(table: &Table, view: &View<'_>, batch: &Batch, mut meta: Meta) -> Result<Rows, StorageError> {
-        let mut scopes: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        let mut records = Vec::with_capacity(batch.changes.len());
-        for (key, change) in &batch.changes {
-            let place = storage_key(key);
-            let row = row_change(table, place, change)?;
-            *scopes.entry(keys::scope_prefix(key.scope())).or_default() += count(&mut meta.counts, view, &row, change)?;
-            records.push(row);
+    /// Puts together what a batch changes.
+    fn log(&self, batch: Batch) -> Result<Logged, StorageError> {
+        let mut meta = *self.meta.lock();
+        let mut changes = Vec::with_capacity(batch.changes.len());
+        for (key, change) in batch.changes {
+            let base = self.recent.base(&key, &change.before);
+            let scope_delta = self.count(&mut meta.counts, &key, &change)?;
+            changes.push(Change { key, base, scope_delta, after: change.after });
         }
-        records.sort_by(|a, b| a.storage_key.cmp(&b.storage_key));
-        let scopes = scopes.into_iter().filter(|&(_, delta)| delta != 0);
-        let scopes = scopes.map(|(prefix, delta)| {
-            let count = view.scope_records(&prefix)?.saturating_add_signed(delta);
-            Ok((prefix, count))
-        });
-        let scopes = scopes.collect::<Result<_, StorageError>>()?;
-        let (audit, audit_removed) = number_audit_rows(table, batch, &mut meta)?;
-        let mut index_removed: Vec<_> = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
-        for (key, _) in batch.changes.iter().filter(|(_, change)| matches!(change.before, Before::Damaged)) {
-            let entries = scan::in_flight_entries_of(view, &storage_key(key))?;
-            index_removed.extend(entries.iter().map(IndexEntry::to_bytes));
-        }
+        let audit = audit::number(&self.values, batch.audit, batch.now, &mut meta)?;
+        let stale = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
         meta.batch += 1;
         meta.next_token = batch.next_token;
         meta.high_water_ms = meta.high_water_ms.max(batch.now.as_millis());
-        Ok(Rows { records, index_removed, scopes, audit, audit_removed, meta })
+        Ok(Logged { meta, changes, audit, stale })
+    }
+
+    /// Updates the counts for one change; returns by how much the scope's records change.
+    fn count(&self, counts: &mut Counts, key: &Key, change: &KeyChange) -> Result<i8, StorageError> {
+        let mut delta = 0;
+        let key_len = keys::len_of(key);
+        let stored = match &change.before {
+            Before::Absent => None,
+            Before::Present(record) => Some((record.state, bytes_of(key_len, record))),
+            // Its state cannot be trusted; verification recounts.
+            Before::Damaged => {
+                let len = self.database.view(|view, _| view.frame_len(&storage_key(key)))?;
+                Some((crate::State::InFlight, key_len + len.unwrap_or_default()))
+            }
+        };
+        if let Some((state, bytes)) = stored {
+            let slot = counts.of_state(state);
+            *slot = slot.saturating_sub(1);
+            counts.bytes = counts.bytes.saturating_sub(bytes as u64);
+            delta -= 1;
+        }
+        if let Some(record) = &change.after {
+            *counts.of_state(record.state) += 1;
+            counts.bytes += bytes_of(key_len, record) as u64;
+            delta += 1;
+        }
+        Ok(delta)
+    }
+
+    /// What is durable in the journal is in effect.
+    fn take_in(&self, logged: Logged) {
+        {
+            let mut tails = self.tails.lock();
+            for change in logged.changes.iter().filter(|change| change.scope_delta != 0) {
+                let delta = i64::from(change.scope_delta);
+                match tails.active.scopes.get_mut(change.key.scope()) {
+                    Some(sum) => *sum += delta,
+                    None => drop(tails.active.scopes.insert(change.key.scope().clone(), delta)),
+                }
+            }
+            tails.active.audit.extend(logged.audit);
+            tails.active.stale.extend(logged.stale);
+        }
+        self.recent.apply(logged.changes);
+        let mut meta = self.meta.lock();
+        *meta = meta.after(&logged.meta);
     }
 
     /// Returns the records by state, and their bytes.
@@ -269,15 +306,20 @@ impl Storage {
         self.meta.lock().high_water()
     }
 
-    /// Returns what was done to the file since the open.
+    /// Returns what was done to the files since the open.
     pub(crate) fn io(&self) -> IoCounts {
-        let earlier = *self.earlier_io.lock();
-        self.current().map_or(earlier, |open| earlier + open.table.health().io())
+        self.database.io() + self.journal().map_or_else(|_| IoCounts::default(), |journal| journal.io())
     }
 
-    /// Returns the length of the file in bytes.
+    /// Returns the figures of the journal.
+    pub(crate) fn journal_stats(&self) -> JournalStats {
+        let stats = self.journal().map_or_else(|_| JournalStats::default(), |journal| journal.stats());
+        JournalStats { records: self.recent.unsettled() as u64, ..stats }
+    }
+
+    /// Returns the length of the store file in bytes.
     pub(crate) fn file_bytes(&self) -> Result<u64, StorageError> {
-        self.current()?.file.len().map_err(StorageError::Io)
+        self.database.current()?.file.len().map_err(StorageError::Io)
     }
 
     /// Takes up or gives back the space that is kept for finishing.
@@ -295,52 +337,11 @@ impl Storage {
 impl Storage {
     /// Makes the record of a key one that does not verify, on a page that does.
     pub(crate) fn damage(&self, key: &Key) {
+        self.settle_all().unwrap();
+        self.recent.forget_settled();
         let row = (storage_key(key), b"not a record".to_vec());
-        self.current().unwrap().table.insert_rows("records", &[row]).unwrap();
+        self.database.current().unwrap().table.insert_rows("records", &[row]).unwrap();
     }
-}
-
-impl std::ops::AddAssign for IoCounts {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-fn row_change(table: &Table, place: Vec<u8>, change: &KeyChange) -> Result<RowChange, StorageError> {
-    let before = match &change.before {
-        Before::Present(record) => Some(IndexEntry::of(&place, record)),
-        // A damaged record does not say which index entry is its own: see where the rows are put together.
-        Before::Absent | Before::Damaged => None,
-    };
-    let after = match &change.after {
-        Some(record) => Some((IndexEntry::of(&place, record), table.encode(&place, record)?, record.first_seen_at)),
-        None => None,
-    };
-    Ok(RowChange { storage_key: place, before, after })
-}
-
-/// Updates the counts for one change; returns by how much the scope's records change.
-fn count(counts: &mut Counts, view: &View<'_>, row: &RowChange, change: &KeyChange) -> Result<i64, StorageError> {
-    let mut delta = 0;
-    let place = row.storage_key.len();
-    let stored = match &change.before {
-        Before::Absent => None,
-        Before::Present(record) => Some((record.state, bytes_of(place, record))),
-        // Its state cannot be trusted; verification recounts.
-        Before::Damaged => Some((crate::State::InFlight, place + view.frame_len(&row.storage_key)?.unwrap_or_default())),
-    };
-    if let Some((state, bytes)) = stored {
-        let slot = counts.of_state(state);
-        *slot = slot.saturating_sub(1);
-        counts.bytes = counts.bytes.saturating_sub(bytes as u64);
-        delta -= 1;
-    }
-    if let (Some(record), Some((_, frame, _))) = (&change.after, &row.after) {
-        *counts.of_state(record.state) += 1;
-        counts.bytes += (place + frame.len()) as u64;
-        delta += 1;
-    }
-    Ok(delta)
 }
 
 /// The bytes of a record and its key in the file.
@@ -349,25 +350,14 @@ fn bytes_of(storage_key_len: usize, record: &Record) -> usize {
     storage_key_len + FRAME_BYTES_MIN + checkpoint + record.payload.len()
 }
 
-/// Rows to write and row numbers to remove.
-type AuditChange = (Vec<(u64, Vec<u8>)>, Vec<u64>);
-
-fn number_audit_rows(table: &Table, batch: &Batch, meta: &mut Meta) -> Result<AuditChange, StorageError> {
-    let mut rows = Vec::with_capacity(batch.audit.len());
-    for new in &batch.audit {
-        let row = AuditRow {
-            number: meta.audit_next,
-            at: batch.now,
-            key: new.key.clone(),
-            token: new.token,
-            outcome: new.outcome,
-            reason: new.reason.clone(),
-        };
-        rows.push((row.number, audit::encode(table.values(), &row)?));
-        meta.audit_next += 1;
-    }
-    let first = meta.audit_first.max(meta.audit_next.saturating_sub(AUDIT_ROWS_MAX));
-    let removed = (meta.audit_first..first).collect();
-    meta.audit_first = first;
-    Ok((rows, removed))
+/// What a batch takes in the journal at most.
+fn bytes_at_most(batch: &Batch) -> usize {
+    let of_change = |(key, change): (&Key, &KeyChange)| {
+        let record = change.after.as_ref().map_or(0, |record| bytes_of(0, record));
+        CHANGE_HEAD_BYTES + key.scope().as_str().len() + key.id().len() + record
+    };
+    let of_audit = |row: &NewAuditRow| CHANGE_HEAD_BYTES + row.key.scope().as_str().len() + row.key.id().len() + row.reason.len();
+    let stale: usize = batch.stale.iter().map(|due| due.entry.storage_key.len() + CHANGE_HEAD_BYTES).sum();
+    let changes: usize = batch.changes.iter().map(of_change).sum();
+    BATCH_HEAD_BYTES + changes + batch.audit.iter().map(of_audit).sum::<usize>() + stale
 }

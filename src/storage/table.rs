@@ -10,11 +10,11 @@ use super::{
     disk::DiskFile,
     error::StorageError,
     frame::{CheckKey, StoreId},
-    keys::IndexEntry,
+    keys::Place,
     meta::Meta,
     view::View,
 };
-use crate::{Timestamp, record::Record};
+use crate::record::Record;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,12 +35,13 @@ pub(super) const META_KEY: &[u8] = b"meta";
 /// The tables, for a copy of everything.
 pub(crate) const COPIED: [&str; 4] = ["records", "index", "scopes", "audit"];
 
-/// One record before and after a batch, as bytes and places.
+/// One record before and after.
 #[derive(Debug)]
 pub(crate) struct RowChange {
     pub(crate) storage_key: Vec<u8>,
-    pub(crate) before: Option<IndexEntry>,
-    pub(crate) after: Option<(IndexEntry, Vec<u8>, Timestamp)>,
+    /// Where it stood in the index.
+    pub(crate) before: Option<Place>,
+    pub(crate) after: Option<Record>,
 }
 
 /// What one commit writes.
@@ -127,7 +128,7 @@ impl Table {
         let meta = rows.meta.encode(&self.values)?;
         guarded(|| {
             let txn = self.begin_write()?;
-            write_records(&txn, &rows.records)?;
+            write_records(&txn, &self.values, &rows.records)?;
             if !rows.index_removed.is_empty() {
                 let mut index = txn.open_table(INDEX)?;
                 for entry in &rows.index_removed {
@@ -170,10 +171,6 @@ impl Table {
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         Ok(txn)
-    }
-
-    pub(crate) fn encode(&self, storage_key: &[u8], record: &Record) -> Result<Vec<u8>, StorageError> {
-        encode_record(&self.values, storage_key, record)
     }
 
     pub(crate) fn values(&self) -> &CheckKey {
@@ -224,26 +221,31 @@ fn commit(txn: WriteTransaction) -> Result<(), redb::Error> {
     Ok(txn.commit()?)
 }
 
-fn write_records(txn: &WriteTransaction, changes: &[RowChange]) -> Result<(), redb::Error> {
+fn write_records(txn: &WriteTransaction, values: &CheckKey, changes: &[RowChange]) -> Result<(), redb::Error> {
     if changes.is_empty() {
         return Ok(());
     }
     let mut records = txn.open_table(RECORDS)?;
     let mut index = txn.open_table(INDEX)?;
-    for change in changes {
-        let after = change.after.as_ref();
+    for RowChange { storage_key, before, after } in changes {
         match after {
-            Some((_, frame, _)) => drop(records.insert(&change.storage_key[..], &frame[..])?),
-            None => drop(records.remove(&change.storage_key[..])?),
+            Some(record) => {
+                let frame = encode_record(values, storage_key, record);
+                let frame = frame.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+                drop(records.insert(&storage_key[..], &frame[..])?);
+            }
+            None => drop(records.remove(&storage_key[..])?),
         }
-        if change.before.as_ref() == after.map(|(entry, ..)| entry) {
+        let place = after.as_ref().map(Place::of);
+        if *before == place {
             continue;
         }
-        if let Some(entry) = &change.before {
-            index.remove(&entry.to_bytes()[..])?;
+        if let Some(before) = before {
+            index.remove(&before.entry(storage_key).to_bytes()[..])?;
         }
-        if let Some((entry, _, first_seen_at)) = after {
-            index.insert(&entry.to_bytes()[..], &first_seen_at.as_millis().to_le_bytes()[..])?;
+        if let (Some(place), Some(record)) = (place, after) {
+            let entry = place.entry(storage_key).to_bytes();
+            index.insert(&entry[..], &record.first_seen_at.as_millis().to_le_bytes()[..])?;
         }
     }
     Ok(())

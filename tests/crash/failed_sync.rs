@@ -6,18 +6,20 @@ use super::{
     ledger::{fingerprint, key},
     rng::{Rng, seed},
     sim::{EIO, Fault, Operation, SimDisk},
-    workload::{KEYS, NAME, Workload},
+    workload::{KEYS, SYNCED, Workload},
 };
 use idemstore::{ErrorKind, FencingToken};
+use std::collections::BTreeMap;
 
 const STEPS: usize = 30;
 const STEPS_AFTER: usize = 12;
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 8;
 
 #[derive(Debug, Default)]
 struct Figures {
     failed: u64,
-    poisoned: u64,
+    /// By the file whose sync failed.
+    poisoned: BTreeMap<&'static str, u64>,
     shared_batches: u64,
     tally: Tally,
 }
@@ -41,9 +43,10 @@ fn fail_sync(seed: u64, number: u64, figures: &mut Figures) -> bool {
     figures.failed += 1;
     // Otherwise it was another file: a note, a copy that never took the store's place, or one that was closed.
     if work.store.as_ref().is_some_and(|store| store.stats().unwrap().is_poisoned) {
-        assert!(disk.sync_failed(NAME), "poisoned, although no sync of the store's file failed");
-        figures.poisoned += 1;
-        assert_stopped(&disk, &mut work, figures);
+        let failed: Vec<_> = SYNCED.into_iter().filter(|file| disk.sync_failed(file)).collect();
+        assert_eq!(failed.len(), 1, "poisoned, although no sync of the store's own files failed");
+        *figures.poisoned.entry(failed[0]).or_default() += 1;
+        assert_stopped(&disk, failed[0], &mut work, figures);
     }
     let frozen = disk.freeze();
     let mut rng = Rng::new(seed ^ number);
@@ -60,11 +63,11 @@ fn fail_sync(seed: u64, number: u64, figures: &mut Figures) -> bool {
     true
 }
 
-fn assert_stopped(disk: &SimDisk, work: &mut Workload, figures: &mut Figures) {
+fn assert_stopped(disk: &SimDisk, file: &str, work: &mut Workload, figures: &mut Figures) {
     let indeterminate = work.ends.get(&Some("Indeterminate")).copied().unwrap_or_default();
     assert!(indeterminate > 0, "a sync failed and no caller was told: {:?}", work.ends);
     figures.shared_batches += u64::from(indeterminate > 1);
-    let (store, syncs) = (work.store.clone().unwrap(), disk.syncs(NAME));
+    let (store, syncs) = (work.store.clone().unwrap(), disk.syncs(file));
     for number in 0..KEYS {
         let begun = store.begin(&key(number), fingerprint(number)).unwrap_err();
         let ended = store.complete(&key(number), FencingToken::new(1), b"late").unwrap_err();
@@ -72,7 +75,7 @@ fn assert_stopped(disk: &SimDisk, work: &mut Workload, figures: &mut Figures) {
     }
     assert_eq!(store.sweep().unwrap_err().kind(), ErrorKind::Poisoned);
     work.close();
-    assert_eq!(disk.syncs(NAME), syncs, "a file whose sync failed was synced again");
+    assert_eq!(disk.syncs(file), syncs, "a file whose sync failed was synced again");
 }
 
 /// The process starts again, the computer does not: the page cache still shows what the disk has lost.
@@ -93,7 +96,8 @@ fn a_failed_sync_stops_the_store_and_loses_nothing_acknowledged() {
     }
     println!("{figures:?}");
     assert!(figures.failed > 150, "{figures:?}");
-    assert!(figures.poisoned > 100, "{figures:?}");
+    assert!(figures.poisoned.values().sum::<u64>() > 100, "{figures:?}");
+    assert!(SYNCED.iter().all(|file| figures.poisoned.get(file).is_some_and(|&times| times > 10)), "{figures:?}");
     assert!(figures.shared_batches > 3, "{figures:?}");
     assert!(figures.tally.took_effect > 0 && figures.tally.did_not_take_effect > 0, "{figures:?}");
 }

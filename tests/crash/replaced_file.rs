@@ -170,7 +170,10 @@ fn a_lost_file_is_not_replaced_by_an_empty_store() {
     disk.remove(NAME).unwrap();
     assert_eq!(refusal(&disk), ErrorKind::NotFound);
     assert!(open(&disk).unwrap_err().to_string().contains("payments.idem.owner"));
-    disk.remove("payments.idem.owner").unwrap();
+    for file in ["owner", "journal-0", "journal-1"] {
+        assert_eq!(refusal(&disk), ErrorKind::NotFound);
+        disk.remove(&format!("{NAME}.{file}")).unwrap();
+    }
     begin_fresh(&create(&disk), 0);
 }
 

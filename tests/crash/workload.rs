@@ -45,8 +45,15 @@ pub(crate) type Kind = &'static str;
 
 pub(crate) fn options(clock: &ManualClock) -> Options {
     let options = Options::new().clock(clock.clone()).lease(LEASE).retention(RETENTION).failed_retention(RETENTION * 2);
+    // A journal that is full every few commands, and everything in one order, so that a seed repeats a run.
+    let options = options.journal_bytes(JOURNAL_BYTES).background_checkpoints(false);
     options.reserve_bytes(0).sweep_interval(None).cache_bytes(1 << 20).attempts_max(u32::MAX)
 }
+
+const JOURNAL_BYTES: u64 = 16 << 10;
+
+/// The files whose syncs decide what is acknowledged.
+pub(crate) const SYNCED: [&str; 3] = [NAME, "payments.idem.journal-0", "payments.idem.journal-1"];
 
 type Asking = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 

@@ -3,7 +3,7 @@
 //! A golden file is made once, by `IDEMSTORE_WRITE_GOLDEN=1 cargo test --test it golden -- --test-threads 1`, and never again.
 
 use crate::support::*;
-use idemstore::{Fingerprint, Key, ListFilter, OutcomeKind, Resolution, State, Store, Timestamp, disk::Disk as _};
+use idemstore::{Fingerprint, Key, ListFilter, OutcomeKind, Resolution, State, Store, Timestamp};
 use std::path::PathBuf;
 
 const SECTOR: usize = 512;
@@ -70,14 +70,10 @@ fn golden() -> (Lab, Store) {
     if std::env::var_os("IDEMSTORE_WRITE_GOLDEN").is_some() {
         let lab = Lab::new();
         write(&lab);
-        let file = lab.disk.open(NAME).unwrap();
-        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-        file.read_at(0, &mut bytes).unwrap();
-        std::fs::write(path(), pack(&bytes)).unwrap();
+        std::fs::write(path(), pack(&bytes(&lab.disk, NAME))).unwrap();
     }
     let lab = Lab::new();
-    let bytes = unpack(&std::fs::read(path()).unwrap());
-    lab.disk.create(NAME).unwrap().write_at(0, &bytes).unwrap();
+    put(&lab.disk, NAME, &unpack(&std::fs::read(path()).unwrap()));
     let store = lab.open();
     (lab, store)
 }

@@ -1,7 +1,7 @@
 //! The whole store against a small model of it: random commands, clock steps, closes and crashes, shrunk to the shortest
 //! sequence that tells the two apart.
 
-use crate::{recovery::crash_image, support::*};
+use crate::support::*;
 use idemstore::{Begin, BeginOptions, ErrorKind, FencingToken, ListFilter, OutcomeKind, Resolution, State, Store, Timestamp};
 use proptest::{
     prelude::*,

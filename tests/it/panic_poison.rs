@@ -208,7 +208,7 @@ fn a_panic_below_the_storage_engine_is_no_acknowledgement() {
     assert!(trap.count() > 0);
     assert!([ErrorKind::Io, ErrorKind::Indeterminate].contains(&kind), "{kind:?}");
     assert_eq!(store.stats().unwrap().is_poisoned, kind == ErrorKind::Indeterminate);
-    let image = crate::recovery::crash_image(&lab.disk);
+    let image = crash_image(&lab.disk);
     drop(store);
     let store = lab.options.open_on(image, NAME).unwrap();
     assert_eq!(replay(&store, "known").payload(), b"receipt");

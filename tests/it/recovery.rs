@@ -1,22 +1,7 @@
 //! P1: what was acknowledged is there after the next open, and the attempts of a dead process are known as such at once.
 
 use crate::support::*;
-use idemstore::{
-    ErrorKind,
-    disk::{Disk as _, MemoryDisk},
-};
-
-/// What a crash at this instant would leave: a copy of the file, taken while the store is open.
-pub fn crash_image(disk: &MemoryDisk) -> MemoryDisk {
-    let image = MemoryDisk::new();
-    for name in [NAME.to_owned(), format!("{NAME}.owner")] {
-        let file = disk.open(&name).unwrap();
-        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-        file.read_at(0, &mut bytes).unwrap();
-        image.create(&name).unwrap().write_at(0, &bytes).unwrap();
-    }
-    image
-}
+use idemstore::{ErrorKind, disk::Disk as _};
 
 #[test]
 fn acknowledged_transitions_survive_a_crash() {
@@ -99,7 +84,10 @@ fn a_lost_file_is_not_silently_replaced_by_an_empty_one() {
     let message = refused(either.open_on(lab.disk.clone(), NAME), ErrorKind::NotFound);
     assert!(message.contains("is gone"), "{message}");
     refused(lab.options.create_on(lab.disk.clone(), NAME), ErrorKind::NotFound);
-    lab.disk.remove(&format!("{NAME}.owner")).unwrap();
+    for file in &FILES[1..] {
+        refused(either.open_on(lab.disk.clone(), NAME), ErrorKind::NotFound);
+        lab.disk.remove(file).unwrap();
+    }
     either.open_on(lab.disk.clone(), NAME).unwrap();
 }
 
@@ -111,11 +99,7 @@ fn an_older_copy_of_the_file_is_refused_until_it_is_accepted() {
     store.close().unwrap();
     lab.open().close().unwrap();
     // The old file comes back beside the new note.
-    let file = before.open(NAME).unwrap();
-    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-    file.read_at(0, &mut bytes).unwrap();
-    lab.disk.remove(NAME).unwrap();
-    lab.disk.create(NAME).unwrap().write_at(0, &bytes).unwrap();
+    put(&lab.disk, NAME, &bytes(&before, NAME));
     refused(lab.options.open_on(lab.disk.clone(), NAME), ErrorKind::Restored);
     let accepting = lab.options.clone().accept_restored(true);
     let store = accepting.open_on(lab.disk.clone(), NAME).unwrap();

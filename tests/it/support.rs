@@ -1,7 +1,8 @@
 //! What the tests share: a store in memory whose time stands still until it is moved.
 
 use idemstore::{
-    Begin, ErrorKind, Fingerprint, Key, Lease, ManualClock, Options, Outcome, Result, Store, Timestamp, disk::MemoryDisk,
+    Begin, ErrorKind, Fingerprint, Key, Lease, ManualClock, Options, Outcome, Result, Store, Timestamp,
+    disk::{Disk as _, MemoryDisk},
 };
 use std::{
     future::Future,
@@ -18,6 +19,8 @@ pub const LEASE: Duration = Duration::from_secs(30);
 pub const DAY: Duration = Duration::from_secs(86_400);
 pub const MS: Duration = Duration::from_millis(1);
 pub const NAME: &str = "store.idem";
+/// All that a store consists of.
+pub const FILES: [&str; 4] = [NAME, "store.idem.owner", "store.idem.journal-0", "store.idem.journal-1"];
 
 /// A disk, a clock, and how the store on them is opened.
 pub struct Lab {
@@ -29,7 +32,9 @@ pub struct Lab {
 impl Lab {
     pub fn new() -> Self {
         let clock = ManualClock::new(START);
-        let options = Options::new().clock(clock.clone()).cache_bytes(1 << 20).reserve_bytes(0).sweep_interval(None).lease(LEASE);
+        // A short journal, so that records are in all of its generations and in the table.
+        let options = Options::new().journal_bytes(16 << 10).background_checkpoints(false);
+        let options = options.clock(clock.clone()).cache_bytes(1 << 20).reserve_bytes(0).sweep_interval(None).lease(LEASE);
         Self { disk: MemoryDisk::new(), clock, options }
     }
 
@@ -46,6 +51,29 @@ impl Lab {
     pub fn open(&self) -> Store {
         self.options.open_on(self.disk.clone(), NAME).unwrap()
     }
+}
+
+/// The whole of a file.
+pub fn bytes(disk: &MemoryDisk, name: &str) -> Vec<u8> {
+    let file = disk.open(name).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// Puts a file there, whatever was there before.
+pub fn put(disk: &MemoryDisk, name: &str, bytes: &[u8]) {
+    let _ = disk.remove(name);
+    disk.create(name).unwrap().write_at(0, bytes).unwrap();
+}
+
+/// What a crash at this instant would leave: a copy of the files, taken while the store is open and does nothing.
+pub fn crash_image(disk: &MemoryDisk) -> MemoryDisk {
+    let image = MemoryDisk::new();
+    for name in FILES {
+        put(&image, name, &bytes(disk, name));
+    }
+    image
 }
 
 pub fn key(id: &str) -> Key {

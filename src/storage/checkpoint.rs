@@ -1,0 +1,212 @@
+//! Brings the table up to date with the journal, so that the journal can be written anew.
+//!
+//! 1. The writer *turns* the journal: what was active is frozen, and the spare segment is active. Nothing changes on disk.
+//! 2. One commit brings the latest record of every frozen key into the table, and with it the number of the last batch and of
+//!    the generation. A crash before it is durable leaves the segment, which is replayed; one after it leaves a segment that
+//!    is passed over, because the table knows its generation.
+//! 3. The segment starts its next generation. Only now are its frames gone.
+
+use super::{
+    Storage,
+    error::{ApplyError, StorageError},
+    journal::{Active, Journal},
+    keys::{IndexEntry, Place, scope_prefix, storage_key},
+    meta::Meta,
+    recent::{Base, Slot, Slots},
+    scan,
+    table::{RowChange, Rows},
+    view::View,
+};
+use crate::Scope;
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// What belongs to a generation beside its records.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// By how many the records of a scope change.
+    pub(crate) scopes: HashMap<Scope, i64>,
+    /// Numbers and sealed rows.
+    pub(crate) audit: Vec<(u64, Vec<u8>)>,
+    /// Index entries that belong to no record.
+    pub(crate) stale: Vec<Vec<u8>>,
+}
+
+/// The tails of the active and the frozen generation.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    pub(crate) active: Tail,
+    pub(crate) frozen: Option<Frozen>,
+}
+
+/// A tail that takes no more.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) tail: Arc<Tail>,
+    /// The store's state at its end, and its generation.
+    pub(crate) meta: Meta,
+}
+
+impl Storage {
+    /// Makes the active segment frozen, after a checkpoint of what is frozen already. The caller applies nothing meanwhile.
+    pub(super) fn turn(&self, journal: &Journal, active: &mut Active<'_>) -> Result<(), ApplyError> {
+        let generation = active.generation;
+        while !journal.turn(active) {
+            if self.options.checkpoint_inline {
+                self.checkpoint(journal)?;
+            } else {
+                journal.await_spare()?;
+            }
+        }
+        self.freeze(generation);
+        if self.options.checkpoint_inline {
+            // What fails here is tried again when its segment is needed.
+            if let Err(error) = self.checkpoint(journal) {
+                journal.note_failure(journal.failed(error).into_cause());
+            }
+        } else {
+            journal.want_checkpoint();
+        }
+        Ok(())
+    }
+
+    pub(super) fn freeze(&self, generation: u64) {
+        let meta = Meta { generation, ..*self.meta.lock() };
+        let mut tails = self.tails.lock();
+        self.recent.freeze();
+        let tail = Arc::new(mem::take(&mut tails.active));
+        tails.frozen = Some(Frozen { tail, meta });
+    }
+
+    /// Brings what is frozen into the table and gives its segment back.
+    pub(super) fn checkpoint(&self, journal: &Journal) -> Result<(), ApplyError> {
+        let _one_at_a_time = self.checkpointing.lock();
+        journal.check_sound()?;
+        self.settle().map_err(|error| journal.failed(error))?;
+        journal.recycle()
+    }
+
+    /// Brings what is frozen into the table.
+    pub(super) fn settle(&self) -> Result<(), ApplyError> {
+        let (tail, meta) = match &self.tails.lock().frozen {
+            Some(Frozen { tail, meta }) => (tail.clone(), *meta),
+            None => return Ok(()),
+        };
+        let is_live = u8::from(!self.closing.load(Ordering::Acquire));
+        let rows = rows(self, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
+        self.database.commit(&rows, &self.reserve)?;
+        self.recent.settle();
+        self.tails.lock().frozen = None;
+        Ok(())
+    }
+
+    /// Brings everything that is applied by now into the table.
+    pub(super) fn settle_all(&self) -> Result<(), ApplyError> {
+        let journal = self.journal()?;
+        let mut active = journal.active();
+        self.checkpoint(&journal)?;
+        if !active.is_empty() {
+            self.turn(&journal, &mut active)?;
+            // In the background it may be under way; this waits for it.
+            self.checkpoint(&journal)?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoints in the background: works until the journal is stopped. Returns why nobody may write any more.
+    pub(crate) fn run_checkpoints(&self) -> Result<(), StorageError> {
+        let Ok(journal) = self.journal() else { return Ok(()) };
+        let _stop = StopJournal(&journal);
+        while journal.await_wanted() {
+            match self.checkpoint(&journal) {
+                Ok(()) => (),
+                Err(ApplyError::NotDone(cause)) => journal.note_failure(cause),
+                Err(ApplyError::Indeterminate(cause)) => {
+                    journal.note_failure(cause.again());
+                    return Err(cause);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the checkpoints in the background.
+    pub(crate) fn stop_checkpoints(&self) {
+        if let Ok(journal) = self.journal() {
+            journal.stop();
+        }
+    }
+
+    /// Tries a checkpoint again that failed because the disk is full. Returns whether it is known to have worked.
+    pub(crate) fn retry_checkpoint(&self) -> bool {
+        let Ok(journal) = self.journal() else { return false };
+        if !self.options.checkpoint_inline {
+            journal.want_checkpoint();
+            return false;
+        }
+        let tried = self.checkpoint(&journal);
+        tried.map_err(|error| journal.note_failure(journal.failed(error).into_cause())).is_ok()
+    }
+
+    /// Returns whether there is no space for the last checkpoint.
+    pub(crate) fn lacks_space(&self) -> bool {
+        self.journal().is_ok_and(|journal| journal.lacks_space())
+    }
+
+    /// Returns whether the writer does the checkpoints.
+    pub(crate) fn checkpoints_inline(&self) -> bool {
+        self.options.checkpoint_inline
+    }
+}
+
+/// However the thread ends, nobody waits for it any more.
+struct StopJournal<'j>(&'j Journal);
+
+impl Drop for StopJournal<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError> {
+    let shards = storage.recent.frozen();
+    storage.database.view(|view, _| {
+        let table = view.meta()?;
+        let mut index_removed = tail.stale.clone();
+        let mut records = Vec::with_capacity(shards.iter().map(|shard| shard.len()).sum());
+        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
+            records.extend(row(&view, storage_key(key), slot, &mut index_removed)?);
+        }
+        records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
+        let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
+        let scopes = scopes.map(|(scope, delta)| {
+            let prefix = scope_prefix(scope);
+            let records = view.scope_records(&prefix)?.saturating_add_signed(*delta);
+            Ok((prefix, records))
+        });
+        let scopes = scopes.collect::<Result<_, StorageError>>()?;
+        let audit_removed = (table.audit_first..meta.audit_first).collect();
+        let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();
+        let meta = Meta { incarnation: table.incarnation, is_backup: table.is_backup, ..meta };
+        Ok(Rows { records, index_removed, scopes, audit, audit_removed, meta })
+    })
+}
+
+/// The change of one key; `None` if it came and went within the generation.
+fn row(view: &View<'_>, storage_key: Vec<u8>, slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
+    let before: Option<Place> = match slot.base {
+        Base::Absent if slot.record.is_none() => return Ok(None),
+        Base::Absent => None,
+        Base::At(place) => Some(place),
+        Base::Damaged => {
+            // A damaged record does not say which index entry is its own.
+            let entries = scan::in_flight_entries_of(view, &storage_key)?;
+            stale.extend(entries.iter().map(IndexEntry::to_bytes));
+            None
+        }
+    };
+    Ok(Some(RowChange { storage_key, before, after: slot.record.clone() }))
+}

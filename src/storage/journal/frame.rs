@@ -1,0 +1,92 @@
+//! One batch in a segment: a check, the length of the body, the batch's number, the body.
+//!
+//! The check is keyed by the segment (see [`Header`](super::header::Header)) and bound to the frame's position, so that
+//! what an earlier generation left in the same file, or a copy of a frame elsewhere, does not verify.
+
+use crate::storage::frame::{CHECK_BYTES, CheckKey};
+
+/// Everything of a frame but its body: check, length (u32), zero (u32), number (u64).
+pub(crate) const FRAME_HEAD_BYTES: usize = CHECK_BYTES + LEN_BYTES + 4 + 8;
+/// Frames start at multiples of this.
+pub(crate) const FRAME_STEP: usize = 8;
+const LEN_BYTES: usize = 4;
+const NUMBER_AT: usize = CHECK_BYTES + LEN_BYTES + 4;
+
+/// A frame that verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame<'b> {
+    pub(crate) batch: u64,
+    pub(crate) body: &'b [u8],
+    /// Of the whole frame, with what fills it up to the next step.
+    pub(crate) len: usize,
+}
+
+/// Starts a frame; the body is to be appended.
+pub(crate) fn start() -> Vec<u8> {
+    vec![0; FRAME_HEAD_BYTES]
+}
+
+/// Fills in the head of a frame for its place. Returns false for a body of 4 GiB or more.
+pub(crate) fn seal(frame: &mut Vec<u8>, check: &CheckKey, position: u64, batch: u64) -> bool {
+    let Some(Ok(len)) = frame.len().checked_sub(FRAME_HEAD_BYTES).map(u32::try_from) else { return false };
+    frame.resize(frame.len().next_multiple_of(FRAME_STEP), 0);
+    frame[CHECK_BYTES..CHECK_BYTES + LEN_BYTES].copy_from_slice(&len.to_le_bytes());
+    frame[NUMBER_AT..FRAME_HEAD_BYTES].copy_from_slice(&batch.to_le_bytes());
+    let sum = check.check(&position.to_le_bytes(), &frame[CHECK_BYTES..]);
+    frame[..CHECK_BYTES].copy_from_slice(&sum);
+    true
+}
+
+/// Reads the frame that starts at the beginning of `bytes`, which is at `position` in its segment.
+pub(crate) fn open<'b>(bytes: &'b [u8], check: &CheckKey, position: u64) -> Option<Frame<'b>> {
+    let (batch, body_len) = head(bytes)?;
+    let len = FRAME_HEAD_BYTES.checked_add(body_len)?.checked_next_multiple_of(FRAME_STEP)?;
+    let frame = bytes.get(..len)?;
+    let is_sound = frame[..CHECK_BYTES] == check.check(&position.to_le_bytes(), &frame[CHECK_BYTES..]);
+    is_sound.then(|| Frame { batch, body: &frame[FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + body_len], len })
+}
+
+/// Returns what the head says the number and the body's length are, verified or not.
+pub(crate) fn head(bytes: &[u8]) -> Option<(u64, usize)> {
+    let head = bytes.get(..FRAME_HEAD_BYTES)?;
+    let len = u32::from_le_bytes(*head[CHECK_BYTES..].first_chunk()?);
+    let batch = u64::from_le_bytes(*head[NUMBER_AT..].first_chunk()?);
+    Some((batch, usize::try_from(len).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(body: &[u8], position: u64) -> Vec<u8> {
+        let mut frame = start();
+        frame.extend_from_slice(body);
+        assert!(seal(&mut frame, &CheckKey::for_values(&[1; 16]), position, 7));
+        frame
+    }
+
+    #[test]
+    fn a_frame_opens_whole_and_in_its_place() {
+        let check = CheckKey::for_values(&[1; 16]);
+        for body in [&b""[..], b"1234567", b"12345678", &[9; 1000]] {
+            let frame = sealed(body, 512);
+            assert_eq!(open(&frame, &check, 512), Some(Frame { batch: 7, body, len: frame.len() }));
+            assert_eq!(open(&frame, &check, 520), None);
+            assert_eq!(open(&frame, &CheckKey::for_values(&[2; 16]), 512), None);
+            for len in 0..frame.len() {
+                assert_eq!(open(&frame[..len], &check, 512), None);
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let check = CheckKey::for_values(&[1; 16]);
+        let frame = sealed(b"the body of a batch", 4096);
+        for bit in 0..frame.len() * 8 {
+            let mut flipped = frame.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open(&flipped, &check, 4096), None, "bit {bit}");
+        }
+    }
+}

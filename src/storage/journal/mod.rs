@@ -1,0 +1,269 @@
+//! The journal: where a batch becomes durable, with one write and one sync.
+//!
+//! Two files take turns. Batches are appended to one of them, the *active* segment, while a checkpoint brings what is in the
+//! other, the *frozen* one, into the table; after that the frozen one starts a new generation and is the *spare*, into which
+//! the writer goes on when the active one is full. So the journal is bounded by two files and never has to be searched.
+
+mod entry;
+mod frame;
+mod header;
+mod open;
+mod replay;
+mod segment;
+
+pub(crate) use entry::{Logged, decode, encode};
+pub(crate) use frame::start as start_frame;
+pub(crate) use open::{Opened, exists, open};
+
+use super::{
+    blocks::IoCounts,
+    disk::{Disk, FileId},
+    error::{ApplyError, StorageError},
+    frame::StoreId,
+};
+use crate::sync::{Condvar, Mutex, MutexGuard, wait};
+use segment::Segment;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The journal of an open store.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    store: StoreId,
+    /// Of one segment.
+    bytes_max: u64,
+    /// Held by whoever appends or changes the generation.
+    active: Mutex<Segment>,
+    turns: Mutex<Turns>,
+    changed: Condvar,
+    syncs: AtomicU64,
+    bytes_written: AtomicU64,
+    checkpoints: AtomicU64,
+}
+
+/// The segment that is not active, and what is to be done about it.
+#[derive(Debug, Default)]
+struct Turns {
+    spare: Option<Segment>,
+    /// Never together with a spare.
+    frozen: Option<Segment>,
+    /// Somebody asks for a checkpoint.
+    wanted: bool,
+    /// No more checkpoints in the background.
+    stopped: bool,
+    /// Why the last one failed.
+    failure: Option<StorageError>,
+    /// What the disk holds is unknown: nothing may be written any more.
+    broken: bool,
+}
+
+/// Exclusive use of the active segment.
+pub(crate) type Active<'j> = MutexGuard<'j, Segment>;
+
+/// Figures of the journal since the open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalStats {
+    /// Syncs of its files: one for each commit, and two or so for each checkpoint.
+    pub syncs: u64,
+    /// Bytes written to its files.
+    pub bytes_written: u64,
+    /// Times that its records were brought into the store file.
+    pub checkpoints: u64,
+    /// Records that the store file does not have yet.
+    pub records: u64,
+    /// Bytes that the current segment holds.
+    pub segment_bytes: u64,
+}
+
+impl Journal {
+    fn new(store: StoreId, bytes_max: u64, active: Segment, spare: Option<Segment>, frozen: Option<Segment>) -> Self {
+        let wanted = frozen.is_some();
+        Self {
+            store,
+            bytes_max,
+            active: Mutex::new(active),
+            turns: Mutex::new(Turns { spare, frozen, wanted, ..Turns::default() }),
+            changed: Condvar::default(),
+            syncs: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes the active segment; nobody else appends until it is given back.
+    pub(crate) fn active(&self) -> Active<'_> {
+        self.active.lock()
+    }
+
+    /// Makes a frame durable. After a failure that is not known to have changed nothing, nothing is written any more.
+    pub(crate) fn append(&self, active: &mut Active<'_>, frame: Vec<u8>, batch: u64) -> Result<(), ApplyError> {
+        self.check_sound()?;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        match active.append(frame, batch) {
+            Ok(bytes) => {
+                self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Returns whether the active segment takes that many bytes more: within what is allocated if there is a spare, and
+    /// within the limit while there is none.
+    pub(crate) fn has_room(&self, active: &Active<'_>, bytes: usize) -> bool {
+        active.has_room(bytes) || (active.may_grow(bytes, self.bytes_max) && self.turns.lock().spare.is_none())
+    }
+
+    /// Makes the spare segment the active one, and the active one frozen, if there is a spare.
+    pub(crate) fn turn(&self, active: &mut Active<'_>) -> bool {
+        let mut turns = self.turns.lock();
+        let Some(spare) = turns.spare.take() else { return false };
+        turns.frozen = Some(std::mem::replace(&mut **active, spare));
+        true
+    }
+
+    /// The table has what is frozen: its segment becomes the spare.
+    ///
+    /// A crash before the new header is durable leaves frames that the table has; they are passed over. If the header came
+    /// before the table's commit, a crash in between would lose what was frozen.
+    pub(crate) fn recycle(&self) -> Result<(), ApplyError> {
+        let frozen = self.turns.lock().frozen.take();
+        let Some(frozen) = frozen else { return Ok(()) };
+        let recycled = frozen.recycle(&self.store, self.bytes_max);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        let mut turns = self.turns.lock();
+        match recycled {
+            Ok(spare) => {
+                turns.spare = Some(spare);
+                turns.failure = None;
+            }
+            Err(error) => {
+                // If a write failed, it can be tried again.
+                turns.frozen = Some(frozen);
+                drop(turns);
+                return Err(self.failed(error));
+            }
+        }
+        drop(turns);
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Overwrites what is left of earlier batches, payloads and all.
+    pub(crate) fn scrub(&self) -> Result<(), ApplyError> {
+        let active = self.active();
+        let turns = self.turns.lock();
+        for segment in std::iter::once(&*active).chain(&turns.spare) {
+            segment.scrub().map_err(|error| ApplyError::NotDone(StorageError::from_io(error)))?;
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = segment.sync() {
+                drop(turns);
+                return Err(self.failed(ApplyError::Indeterminate(StorageError::Io(error))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a checkpoint and waits until there is a spare segment.
+    pub(crate) fn await_spare(&self) -> Result<(), ApplyError> {
+        let mut turns = self.turns.lock();
+        self.want(&mut turns);
+        while turns.spare.is_none() {
+            if let Some(failure) = &turns.failure {
+                return Err(ApplyError::NotDone(failure.again()));
+            }
+            if turns.stopped || turns.broken {
+                return Err(ApplyError::NotDone(StorageError::Engine("the journal takes no more batches".into())));
+            }
+            turns = wait(&self.changed, turns);
+        }
+        Ok(())
+    }
+
+    /// Asks for a checkpoint in the background.
+    pub(crate) fn want_checkpoint(&self) {
+        self.want(&mut self.turns.lock());
+    }
+
+    fn want(&self, turns: &mut Turns) {
+        turns.wanted = true;
+        turns.failure = None;
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody asks for a checkpoint; false when there are to be no more.
+    pub(crate) fn await_wanted(&self) -> bool {
+        let mut turns = self.turns.lock();
+        while !turns.wanted && !turns.stopped {
+            turns = wait(&self.changed, turns);
+        }
+        turns.wanted = false;
+        !turns.stopped
+    }
+
+    /// Notes why a checkpoint failed, and tells whoever waits for it.
+    pub(crate) fn note_failure(&self, failure: StorageError) {
+        self.turns.lock().failure = Some(failure);
+        self.changed.notify_all();
+    }
+
+    /// Returns whether the last checkpoint failed because the disk is full.
+    pub(crate) fn lacks_space(&self) -> bool {
+        matches!(self.turns.lock().failure, Some(StorageError::Full(_)))
+    }
+
+    /// Ends the checkpoints in the background.
+    pub(crate) fn stop(&self) {
+        self.turns.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Refuses everything from here on if nobody knows what the disk holds.
+    pub(crate) fn failed(&self, error: ApplyError) -> ApplyError {
+        if matches!(error, ApplyError::Indeterminate(_)) {
+            self.turns.lock().broken = true;
+            self.changed.notify_all();
+        }
+        error
+    }
+
+    /// Refuses to write after such a failure.
+    pub(crate) fn check_sound(&self) -> Result<(), ApplyError> {
+        if self.turns.lock().broken {
+            let what = "a sync of the journal or of the store file failed before";
+            return Err(ApplyError::Indeterminate(StorageError::Engine(what.into())));
+        }
+        Ok(())
+    }
+
+    /// Returns the name of the active segment and which file it is.
+    pub(crate) fn place(active: &Active<'_>, store: &str) -> (String, FileId) {
+        (segment::name_of(store, active.generation), active.id())
+    }
+
+    pub(crate) fn io(&self) -> IoCounts {
+        let (syncs, bytes_written) = (self.syncs.load(Ordering::Relaxed), self.bytes_written.load(Ordering::Relaxed));
+        IoCounts { syncs, bytes_written, ..IoCounts::default() }
+    }
+
+    /// Returns the figures, but for the number of records.
+    pub(crate) fn stats(&self) -> JournalStats {
+        let IoCounts { syncs, bytes_written, .. } = self.io();
+        let segment_bytes = self.active.lock().used();
+        JournalStats { syncs, bytes_written, checkpoints: self.checkpoints.load(Ordering::Relaxed), records: 0, segment_bytes }
+    }
+}
+
+/// What an open of the journal needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalOptions {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) name: String,
+    pub(crate) store: StoreId,
+    /// Of one segment.
+    pub(crate) bytes_max: u64,
+}

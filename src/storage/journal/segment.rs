@@ -1,0 +1,170 @@
+//! One of the two files that take turns.
+
+use super::{
+    frame,
+    header::{HEADER_BYTES, Header},
+    replay::Placed,
+};
+use crate::storage::{
+    disk::{Disk, DiskFile, FileId},
+    error::{ApplyError, StorageError},
+    frame::{CheckKey, StoreId},
+};
+use std::{io, sync::Arc};
+
+/// The two files.
+pub(crate) const SLOTS: u64 = 2;
+/// What a new file has. Each time it was filled it gets twice as long, up to its limit.
+const BYTES_FIRST: u64 = 256 * 1024;
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// A file and the generation of frames in it.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: Arc<dyn DiskFile>,
+    id: FileId,
+    pub(crate) generation: u64,
+    check: CheckKey,
+    /// Where the next frame goes.
+    position: u64,
+    /// What was written before, so that a sync of a frame has no new length to make durable.
+    allocated: u64,
+}
+
+/// The name of the file in which a generation is.
+pub(crate) fn name_of(store: &str, generation: u64) -> String {
+    format!("{store}.journal-{}", generation % SLOTS)
+}
+
+/// Opens the file of a generation; `None` if there is none.
+pub(crate) fn open_file(disk: &dyn Disk, store: &str, generation: u64) -> io::Result<Option<Arc<dyn DiskFile>>> {
+    match disk.open(&name_of(store, generation)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+impl Segment {
+    /// Starts a generation in its file. When this returns, nothing of an earlier one verifies there any more, durably.
+    pub(crate) fn start(file: Arc<dyn DiskFile>, store: &StoreId, generation: u64, bytes: u64) -> Result<Self, ApplyError> {
+        let header = Header::new(generation);
+        let written = allocate(&*file, bytes).and_then(|allocated| header.write(&*file, store).map(|()| allocated));
+        let allocated = written.map_err(|error| ApplyError::NotDone(StorageError::from_io(error)))?;
+        file.sync().map_err(|error| ApplyError::Indeterminate(StorageError::Io(error)))?;
+        let started = Self::new(file, store, &header, HEADER_BYTES as u64, allocated);
+        started.map_err(|error| ApplyError::NotDone(StorageError::from_io(error)))
+    }
+
+    /// Goes on behind the frames of an earlier open.
+    pub(crate) fn resume(file: Arc<dyn DiskFile>, store: &StoreId, header: &Header, position: usize) -> io::Result<Self> {
+        let allocated = file.len()?;
+        Self::new(file, store, header, position as u64, allocated)
+    }
+
+    fn new(file: Arc<dyn DiskFile>, store: &StoreId, header: &Header, position: u64, allocated: u64) -> io::Result<Self> {
+        let id = file.id()?;
+        Ok(Self { file, id, generation: header.generation, check: header.frames(store), position, allocated })
+    }
+
+    /// Makes a frame durable: one write, one sync.
+    pub(crate) fn append(&mut self, mut frame: Vec<u8>, batch: u64) -> Result<usize, ApplyError> {
+        if !frame::seal(&mut frame, &self.check, self.position, batch) {
+            return Err(ApplyError::NotDone(StorageError::Damaged("a batch is too long for a frame".into())));
+        }
+        if let Err(error) = self.file.write_at(self.position, &frame) {
+            let error = StorageError::from_io(error);
+            return Err(match self.take_back() {
+                Ok(()) => ApplyError::NotDone(error),
+                Err(_) => ApplyError::Indeterminate(error),
+            });
+        }
+        self.file.sync().map_err(|error| ApplyError::Indeterminate(StorageError::Io(error)))?;
+        self.position += frame.len() as u64;
+        self.allocated = self.allocated.max(self.position);
+        Ok(frame.len())
+    }
+
+    /// Cuts off what a failed write may have left: all of it could be there, and would be found after a crash.
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.position)?;
+        self.file.sync()?;
+        self.allocated = self.position;
+        Ok(())
+    }
+
+    /// Writes the last frame of an earlier open once more. That open may have ended between the frame's write and the end of
+    /// its sync, or because of a sync that failed: then readers see what the disk does not have.
+    pub(crate) fn write_again(&self, frame: &Placed<'_>, bytes: &[u8]) -> io::Result<()> {
+        if let Some(bytes) = bytes.get(frame.position..frame.position + frame.len) {
+            self.file.write_at(frame.position as u64, bytes)?;
+        }
+        self.file.sync()
+    }
+
+    /// Returns whether a frame of that length goes into what is allocated. The first always does.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.is_empty() || self.position + bytes as u64 <= self.allocated
+    }
+
+    /// Returns whether a frame of that length may be added, allocated or not.
+    pub(crate) fn may_grow(&self, bytes: usize, bytes_max: u64) -> bool {
+        self.position + bytes as u64 <= bytes_max
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position == HEADER_BYTES as u64
+    }
+
+    /// Bytes of the file that are in use.
+    pub(crate) fn used(&self) -> u64 {
+        self.position
+    }
+
+    /// Starts the generation after next in the same file, which may grow for it.
+    pub(crate) fn recycle(&self, store: &StoreId, bytes_max: u64) -> Result<Self, ApplyError> {
+        let bytes = self.allocated.saturating_mul(2).clamp(first_bytes(bytes_max), bytes_max.max(self.allocated));
+        Self::start(self.file.clone(), store, self.generation + SLOTS, bytes)
+    }
+
+    /// Overwrites what earlier generations left behind the last frame.
+    pub(crate) fn scrub(&self) -> io::Result<()> {
+        let mut at = self.position;
+        let end = self.file.len()?;
+        while at < end {
+            let piece = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            self.file.write_at(at, &ZEROS[..piece])?;
+            at += piece as u64;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Returns which file this is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+}
+
+/// How long a new file is.
+pub(crate) fn first_bytes(bytes_max: u64) -> u64 {
+    BYTES_FIRST.min(bytes_max)
+}
+
+/// Writes zeros up to a length, so that later syncs have only data to write. A full disk is no reason to fail: what is not
+/// allocated now is when it is needed, if there is space by then.
+fn allocate(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
+    let mut len = file.len()?;
+    while len < bytes {
+        let piece = usize::try_from(bytes - len).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        match file.write_at(len, &ZEROS[..piece]).map_err(StorageError::from_io) {
+            Ok(()) => len += piece as u64,
+            Err(StorageError::Full(_)) if len >= HEADER_BYTES as u64 => break,
+            Err(StorageError::Full(error) | StorageError::Io(error)) => return Err(error),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        }
+    }
+    Ok(len)
+}

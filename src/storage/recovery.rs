@@ -1,0 +1,128 @@
+//! What an open does about what an earlier one left.
+
+use super::{
+    Storage,
+    error::{ApplyError, StorageError},
+    frame::StoreId,
+    journal::{self, Journal, JournalOptions, Logged, Opened},
+    lifecycle::{remove_unfinished, temporary_name, write_note},
+    meta::Meta,
+    owner::{self, Note},
+    table::Rows,
+};
+use crate::{Error, ErrorKind, Result, limits::TOKEN_MAX};
+use std::sync::{Arc, atomic::Ordering};
+
+/// Tokens skipped when an old copy is taken into use: more than any store grants between a backup and its restore.
+const RESTORE_TOKEN_GAP: u64 = 1 << 40;
+
+impl Storage {
+    /// Makes this open the store's owner: takes in what the journal has, and counts the incarnation, durably, before anything
+    /// else is decided.
+    pub(super) fn take_over(&self) -> Result<()> {
+        let (disk, name) = (&*self.disk, &self.name[..]);
+        let failed = |error: StorageError| error.into_error(format!("opening {}", disk.path(name)));
+        let table = self.database.view(|view, _| view.meta()).map_err(failed)?;
+        let mut opened = journal::open(self.journal_options(), &table).map_err(failed)?;
+        let logged = opened.take_logged();
+        let note = owner::read(disk, name).map_err(|error| failed(StorageError::Io(error)))?;
+        let is_sound = self.check_is_latest(&table, &opened, &logged, &note)?;
+        *self.meta.lock() = table;
+        let taken = if is_sound { self.resume(logged, opened, &table) } else { self.salvage(logged, opened, &note) };
+        let (journal, table) = taken.map_err(|error| failed(error.into_cause()))?;
+        // The rest is as the table has it: the journal's batches go on from there.
+        let owned = Meta { incarnation: table.incarnation + 1, is_live: 1, is_backup: 0, ..table };
+        self.database.commit(&Rows::meta_only(owned), &self.reserve).map_err(|error| failed(error.into_cause()))?;
+        let meta = owned.after(&self.meta.lock());
+        *self.meta.lock() = meta;
+        *self.journal.write() = Some(Arc::new(journal));
+        write_note(disk, name, &self.id, &meta).map_err(|error| failed(StorageError::from_io(error)))?;
+        self.noted_batch.store(meta.batch, Ordering::Release);
+        // A failure leaves a file that nobody needs, and the next open tries again.
+        let _ = remove_unfinished(disk, &temporary_name(name));
+        Ok(())
+    }
+
+    fn journal_options(&self) -> JournalOptions {
+        let bytes_max = self.options.journal_bytes / 2;
+        JournalOptions { disk: self.disk.clone(), name: self.name.clone(), store: self.id, bytes_max }
+    }
+
+    /// Returns whether table and journal belong together and are the latest there was. If they are not, somebody has to
+    /// have accepted that.
+    fn check_is_latest(&self, table: &Meta, opened: &Opened, logged: &[Vec<Logged>], note: &Note) -> Result<bool> {
+        let latest = logged.iter().flatten().last().map_or(*table, |last| table.after(&last.meta));
+        let doubt = suspicion(note, &self.id, &latest).or(opened.doubt);
+        match (doubt, &opened.damage) {
+            (None, None) => Ok(true),
+            _ if self.options.accept_restored => Ok(false),
+            (Some(what), _) => Err(restored(&self.path(), what, &latest)),
+            (None, Some(what)) => Err(damaged(&self.path(), what)),
+        }
+    }
+
+    /// Goes on where the journal was left. Returns it, and the state of the table.
+    fn resume(&self, logged: Vec<Vec<Logged>>, opened: Opened, table: &Meta) -> Result<(Journal, Meta), ApplyError> {
+        let (is_two, generation) = (logged.get(1).is_some_and(|second| !second.is_empty()), table.generation + 1);
+        for (number, logged) in logged.into_iter().enumerate() {
+            if number == 1 && is_two {
+                self.freeze(generation);
+            }
+            for logged in logged {
+                self.take_in(logged);
+            }
+        }
+        Ok((opened.resume(table)?, *table))
+    }
+
+    /// Takes an older copy, or what is left of a damaged journal, into use: everything that verifies goes into the table, and
+    /// the journal starts anew.
+    fn salvage(&self, logged: Vec<Vec<Logged>>, opened: Opened, note: &Note) -> Result<(Journal, Meta), ApplyError> {
+        for logged in logged.into_iter().flatten() {
+            self.take_in(logged);
+        }
+        {
+            let mut meta = self.meta.lock();
+            if let Note::Of(owner) = note {
+                meta.incarnation = meta.incarnation.max(owner.incarnation);
+                meta.batch = meta.batch.max(owner.batch);
+            }
+            meta.next_token = meta.next_token.saturating_add(RESTORE_TOKEN_GAP).min(TOKEN_MAX);
+        }
+        let generation = opened.newest;
+        self.freeze(generation);
+        self.settle()?;
+        let journal = opened.restart(generation)?;
+        Ok((journal, Meta { generation, ..*self.meta.lock() }))
+    }
+}
+
+/// Says why the file may not be the latest state of the store that was here.
+fn suspicion(note: &Note, id: &StoreId, meta: &Meta) -> Option<&'static str> {
+    match note {
+        _ if meta.is_backup != 0 => Some("is a backup"),
+        Note::Unreadable => Some("cannot be told to be the latest state, because the note beside it is unreadable"),
+        Note::Of(owner) if owner.store != *id => Some("is another store than the one that was here"),
+        Note::Of(owner) if owner.incarnation > meta.incarnation || owner.batch > meta.batch => {
+            Some("is an older copy of a store that has been used since")
+        }
+        Note::Of(_) | Note::Missing => None,
+    }
+}
+
+fn restored(path: &str, what: &str, meta: &Meta) -> Error {
+    let message = format!(
+        "opening {path}: the file {what}; its state is as of {} ms after the epoch. It does not know the keys begun since then \
+         and would let their payments run again. If that is acceptable, open it once with Options::accept_restored(true)",
+        meta.high_water_ms
+    );
+    Error::new(ErrorKind::Restored, message)
+}
+
+fn damaged(path: &str, what: &str) -> Error {
+    let message = format!(
+        "opening {path}: {what}: some of what was acknowledged last cannot be read. Restore the file if there is a copy of it; \
+         to go on with everything else, open it once with Options::accept_restored(true)"
+    );
+    Error::new(ErrorKind::Corrupted, message)
+}
