@@ -10,7 +10,7 @@ cargo run --release --manifest-path benches/compare/Cargo.toml -- [OPTION]..
   --systems a,b,..    only these (all)
   --callers 1,64,..   so many at once (1,16,64,256)
   --records N         loaded before (1000000)
-  --slice-ms N        how long each works in a round; replays: half of it (500)
+  --slice-ms N        how long each works in a round; replays: a quarter of it (2000)
   --rounds N          how often each works (5)
   --media a,b,..      disk, ram (/dev/shm), sync-1ms (/dev/shm, every sync takes a millisecond more) (disk)
   --ram               as --media ram
@@ -79,7 +79,7 @@ impl Args {
             systems: systems.unwrap_or_else(|| if is_quick { names(&systems::QUICK) } else { names(&systems::ALL) }),
             callers: callers.unwrap_or_else(|| if is_quick { vec![1, 64] } else { vec![1, 16, 64, 256] }),
             records: records.unwrap_or(if is_quick { 100_000 } else { 1_000_000 }) as u64,
-            slice: Duration::from_millis(slice_ms.unwrap_or(if is_quick { 400 } else { 500 }) as u64),
+            slice: Duration::from_millis(slice_ms.unwrap_or(if is_quick { 800 } else { 2000 }) as u64),
             rounds: rounds.unwrap_or(if is_quick { 2 } else { 5 }),
             media: media.unwrap_or_else(|| vec![Medium::Disk]),
             directory,

@@ -3,6 +3,7 @@
 
 use crate::{
     load::Recent,
+    process::wait_until_quiet,
     slice::{self, Slice},
     system::{Io, System},
     systems::Floor,
@@ -61,13 +62,16 @@ fn turn(system: &dyn System, recent: &Recent, count: usize, length: Duration) ->
     for caller in &mut callers {
         caller.settle();
     }
+    // What was put off counts as written for these payments.
+    wait_until_quiet();
     let io = system.io().since(&before);
-    let replays = slice::run(&mut callers, length / 2, |caller, dice| slice::replay(caller, recent, dice));
+    let replays = slice::run(&mut callers, length / 4, |caller, dice| slice::replay(caller, recent, dice));
     Turn { payments, replays: Some(replays), io }
 }
 
 /// Lets everybody work in turn, and once before, unmeasured.
 pub fn run(contenders: &mut [Contender<'_>], rounds: usize, length: Duration) {
+    wait_until_quiet();
     for contender in &mut *contenders {
         contender.turn(length / 4);
     }

@@ -8,8 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use crate::syncs;
+use rustix::{
+    process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 
+/// Without a write and almost without computing for so long is quiet.
+const QUIET: Duration = Duration::from_millis(60);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A server gets this long to end by itself.
 const GRACE: Duration = Duration::from_secs(20);
 /// And this long to answer first.
@@ -28,6 +35,26 @@ pub fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         println!("the limit of open files stays as it is: {error}");
     }
+}
+
+/// Waits until this process neither writes nor computes any more: what a system put off must not fall into the next one's turn.
+pub fn wait_until_quiet() {
+    let started = Instant::now();
+    let mut before = (syncs::count(), bytes_written(), cpu_time());
+    while started.elapsed() < QUIET_WAIT_MAX {
+        thread::sleep(QUIET);
+        let now = (syncs::count(), bytes_written(), cpu_time());
+        let is_quiet = (now.0, now.1) == (before.0, before.1) && now.2.saturating_sub(before.2) < QUIET / 20;
+        if is_quiet {
+            return;
+        }
+        before = now;
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("time that was used is not negative")
 }
 
 /// Finds a program in `PATH` or in one of `places`.
