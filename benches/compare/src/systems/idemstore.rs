@@ -4,7 +4,7 @@ use super::CACHE_BYTES;
 use crate::{
     engine::timed,
     load::{self, REQUEST, Request},
-    system::{Answer, Caller, Io, System},
+    system::{Answer, Caller, System},
 };
 use idemstore::{Begin, Fingerprint, Key, Lease, Options, OutcomeKind, Store};
 use std::{
@@ -45,11 +45,6 @@ impl Idemstore {
 impl System for Idemstore {
     fn caller(&self) -> Box<dyn Caller + '_> {
         Box::new(StoreCaller { store: &self.0, lease: None })
-    }
-
-    fn io(&self) -> Io {
-        let io = self.0.stats().unwrap().io;
-        Io { syncs: Some(io.syncs), bytes: Some(io.bytes_written) }
     }
 }
 
