@@ -66,15 +66,15 @@ pub(crate) type Active<'j> = MutexGuard<'j, Segment>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalStats {
-    /// Syncs of its files: one for each commit, and two or so for each checkpoint.
+    /// Syncs of its files: one for each commit and one for each checkpoint.
     pub syncs: u64,
-    /// Bytes written to its files.
+    /// Bytes of the batches that were written to its files, not of what allocates space for them.
     pub bytes_written: u64,
     /// Times that its records were brought into the store file.
     pub checkpoints: u64,
     /// Records that the store file does not have yet.
     pub records: u64,
-    /// Bytes that the current segment holds.
+    /// Bytes that are in use in the segment that is being written.
     pub segment_bytes: u64,
 }
 
