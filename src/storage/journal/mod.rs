@@ -125,12 +125,12 @@ impl Journal {
         true
     }
 
-    /// The table has what is frozen: its segment becomes the spare.
+    /// The table has all generations up to `taken_over`: the frozen segment, if it is of one of them, becomes the spare.
     ///
     /// A crash before the new header is durable leaves frames that the table has; they are passed over. If the header came
     /// before the table's commit, a crash in between would lose what was frozen.
-    pub(crate) fn recycle(&self) -> Result<(), ApplyError> {
-        let frozen = self.turns.lock().frozen.take();
+    pub(crate) fn recycle(&self, taken_over: u64) -> Result<(), ApplyError> {
+        let frozen = self.turns.lock().frozen.take_if(|frozen| frozen.generation <= taken_over);
         let Some(frozen) = frozen else { return Ok(()) };
         let recycled = frozen.recycle(&self.store, self.bytes_max);
         self.syncs.fetch_add(1, Ordering::Relaxed);
