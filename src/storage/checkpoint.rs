@@ -222,7 +222,7 @@ mod tests {
         FencingToken, Fingerprint, Key, State, Timestamp,
         record::Record,
         storage::{
-            Batch, Before, KeyChange, OpenMode, StorageOptions,
+            Batch, Before, KeyChange, NewAuditRow, OpenMode, StorageOptions,
             disk::{Disk, MemoryDisk},
         },
     };
@@ -306,5 +306,28 @@ mod tests {
         // As if no note had been written since the open either.
         disk.remove("s.owner").unwrap();
         assert_survives(storage, &disk, &["a", "b"]);
+    }
+
+    #[test]
+    fn audit_rows_of_the_journal_come_behind_all_of_the_table() {
+        const ROWS: u64 = 5000;
+        let row = || NewAuditRow { key: key("a"), token: None, outcome: None, reason: "r".repeat(1024) };
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        let apply = |audit| {
+            let next_token = storage.next_token();
+            storage.apply(Batch { changes: BTreeMap::new(), audit, stale: vec![], next_token, now: NOW }).unwrap();
+        };
+        apply((0..ROWS).map(|_| row()).collect());
+        storage.settle_all().unwrap();
+        apply(vec![row()]);
+        let (mut seen, mut pieces) = (0, 0);
+        while seen <= ROWS {
+            for row in storage.audit_rows(seen, usize::MAX).unwrap() {
+                assert_eq!(row.number, seen);
+                seen += 1;
+            }
+            pieces += 1;
+        }
+        assert!(pieces > 1, "the rows do not fit into one piece");
     }
 }
