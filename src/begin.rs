@@ -125,8 +125,8 @@ impl Store {
     }
 
     /// As [`begin`](Store::begin), to be awaited on any runtime. Dropping the future before it is ready frees a key that
-    /// was granted to it. It reads one record on the polling thread, as a rule from memory; only while the
-    /// file grows does that wait for the disk.
+    /// was granted to it. It reads one record on the polling thread: from memory if the key was used
+    /// lately, otherwise from the store file, which may wait for the disk.
     pub fn begin_async(&self, key: &Key, fingerprint: Fingerprint) -> BeginFuture {
         self.begin_with_async(key, fingerprint, BeginOptions::new())
     }

@@ -86,7 +86,8 @@ impl Store {
         Ok(Self(Arc::new(running)))
     }
 
-    /// Closes the store: finishes what is queued, stops the threads, gives up the file's lock.
+    /// Closes the store: finishes what is queued, stops the threads, brings everything into the one file, gives up its lock.
+    /// If that checkpoint fails, the journal keeps what it has for the next open.
     ///
     /// Leases and other clones that are left get [`Closed`](ErrorKind::Closed). Dropping the last clone does the same.
     ///

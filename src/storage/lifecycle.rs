@@ -70,8 +70,11 @@ impl Storage {
         match storage.take_over() {
             Err(error) if error.kind() == ErrorKind::Full => {
                 storage.reserve.release();
-                // What the first try has read into memory would otherwise be there twice.
-                let storage = Self::around(storage.disk.clone(), name, &locked, options)?;
+                let disk = storage.disk.clone();
+                // What the first try has read into memory would otherwise be there twice. And redb writes to the file when its
+                // database is dropped: that must not come after what the second try writes.
+                drop(storage);
+                let storage = Self::around(disk, name, &locked, options)?;
                 storage.take_over().map(|()| storage)
             }
             taken => taken.map(|()| storage),

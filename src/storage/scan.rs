@@ -254,10 +254,13 @@ impl Storage {
             let after = from.checked_sub(1).map(u64::to_be_bytes);
             let piece = view.raw_rows("audit", after.as_ref().map(|bytes| &bytes[..]), limit)?;
             let number = |bytes: &[u8]| bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-            Ok(piece.rows.into_iter().map(|(bytes, row)| (number(&bytes), row)).collect::<Vec<_>>())
+            piece.try_map(|(bytes, row)| Ok((number(&bytes), row)))
         })?;
-        let last = stored.last().map(|(number, _)| *number);
+        let last = stored.rows.last().map(|(number, _)| *number);
+        // Only behind all that the table has: a piece may end early.
+        let recent = if stored.has_more { Vec::new() } else { recent };
         let behind = recent.into_iter().filter(|(number, _)| last.is_none_or(|last| *number > last));
+        let stored = stored.rows;
         let rows = stored.into_iter().chain(behind).take(limit);
         rows.map(|(number, row)| audit::decode(&self.values, number, &row)).collect()
     }

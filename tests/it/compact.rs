@@ -122,3 +122,23 @@ fn reads_go_on_during_a_compaction() {
     });
     replay(&store, "109");
 }
+
+#[test]
+fn a_backup_in_the_middle_of_a_compaction_waits_for_nothing_that_waits_for_it() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let (store, path) = (filled(&lab), directory.path().join("backup.idem"));
+    let mut asked = false;
+    store
+        .compact(|_| {
+            if !asked {
+                asked = true;
+                let (store, path, (told, answer)) = (store.clone(), path.clone(), std::sync::mpsc::channel());
+                thread::spawn(move || told.send(store.backup(path, go_on)));
+                answer.recv_timeout(std::time::Duration::from_secs(60)).expect("the backup hangs").unwrap();
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(asked);
+    assert_eq!(store.stats().unwrap().completed, 10);
+}

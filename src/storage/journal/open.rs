@@ -160,8 +160,8 @@ impl Opened {
             (Some(first), Some(second)) if second.last.is_some() => {
                 Ok(Journal::new(store, bytes_max, second.resume(&self.options)?, None, Some(first)))
             }
-            (Some(first), Some(second)) => Ok(Journal::new(store, bytes_max, first, Some(second.resume(&self.options)?), None)),
-            (Some(first), None) => {
+            // A spare segment may have a header that only readers see, after a failed sync: it starts anew as well.
+            (Some(first), _) => {
                 let spare = self.options.start(first.generation + 1)?;
                 Ok(Journal::new(store, bytes_max, first, Some(spare), None))
             }
