@@ -125,8 +125,8 @@ impl Store {
     }
 
     /// As [`begin`](Store::begin), to be awaited on any runtime. Dropping the future before it is ready frees a key that
-    /// was granted to it. It reads one record on the polling thread, as a rule from memory; only while the
-    /// file grows does that wait for the disk.
+    /// was granted to it. It reads one record on the polling thread: from memory if the key was used
+    /// lately, otherwise from the store file, which may wait for the disk.
     pub fn begin_async(&self, key: &Key, fingerprint: Fingerprint) -> BeginFuture {
         self.begin_with_async(key, fingerprint, BeginOptions::new())
     }
@@ -263,15 +263,15 @@ impl Asking {
         if let Err(error) = shared.check_writable() {
             return Ticket::ready(Err(error));
         }
-        match shared.peek(&self.key, &self.command) {
-            Ok(None) => (),
-            Ok(Some(answer)) => {
+        let seen = match shared.peek(&self.key, &self.command) {
+            Ok(Err(seen)) => seen,
+            Ok(Ok(answer)) => {
                 shared.stats.answered(&answer);
                 return Ticket::ready(interpret(&self.store, &self.key, answer));
             }
             Err(error) => return Ticket::ready(Err(error)),
-        }
-        let submitted = shared.submit(&self.key, self.command.clone(), None, self.patience);
+        };
+        let submitted = shared.submit(&self.key, self.command.clone(), None, Some(seen), self.patience);
         let (store, key) = (self.store.clone(), self.key.clone());
         Ticket::sent(submitted, shared, move |answer| interpret(&store, &key, answer))
     }

@@ -47,11 +47,12 @@ pub enum ErrorKind {
     /// The key was granted as often as [`Options::attempts_max`](crate::Options::attempts_max) allows and no attempt ended.
     /// Nothing happened. Resolve it by hand.
     TooManyAttempts,
-    /// Another process, or another handle of this one, owns the file. Nothing happened. The message says who.
+    /// Another process, or another handle of this one, owns the store. Nothing happened. The message says who.
     Locked,
     /// The file is not a store, or a newer release wrote it. Nothing was changed. The message says what to do.
     UnsupportedFormat,
-    /// The file is an older copy of a store that has moved on, or a backup: it does not know the keys begun since.
+    /// The file is an older copy of a store that has moved on, a backup, or without the journal that belongs to it: it does
+    /// not know the keys begun since.
     /// No record was changed. Decide, then open it with [`Options::accept_restored`](crate::Options::accept_restored).
     Restored,
     /// Stored bytes do not verify. Treat the key as used: never run its operation because of this error.

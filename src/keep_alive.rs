@@ -146,7 +146,7 @@ impl Renewal {
         let command = Command::Renew { token: self.token, lease: self.lease, retention: self.shared.settings.retention };
         let this = self.clone();
         let reply = Box::new(move |result: Result<Claim>| this.renewed(result));
-        let request = Request { key: self.key.clone(), command, reason: None, reply };
+        let request = Request { key: self.key.clone(), command, reason: None, seen: None, reply };
         if let Err(error) = self.shared.send(Message::Command(request), Patience::None) {
             self.renewed(Err(error));
         }

@@ -57,7 +57,7 @@
 //!
 //! All are named in [`limits`] and refused with an error that says so: scope 512 bytes, id 255 bytes, payload 256 KiB (settable
 //! to 16 MiB), checkpoint 4 KiB, 4096 queued commands, 10,000 waiting callers. Records and bytes are limited by
-//! [`Options`]; a full store refuses new keys and evicts nothing. Unix only: positions, modes and locks of files are POSIX's.
+//! [`Options`], and so is the journal; a full store refuses new keys and evicts nothing. Unix only: positions, modes and locks of files are POSIX's.
 //!
 //! # What it is not
 //!
@@ -65,13 +65,13 @@
 //!   the caller being told [`Takeover`](Begin::Takeover), and gives it what it needs to find out: a token, an attempt number,
 //!   a checkpoint.
 //! - **Not a cache.** Nothing is evicted; a key lives until its retention is over.
-//! - **Not distributed.** One process owns the file. Several processes share it through one that owns it.
+//! - **Not distributed.** One process owns the files. Several processes share it through one that owns it.
 //! - **Not a lock service.** A lease ends by time; whatever must not see a stale holder has to compare tokens.
 //!
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
-//! file.
+//! files.
 
 #[cfg(not(unix))]
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");

@@ -101,7 +101,7 @@ impl Store {
         }
         let ending = ending.map(|(kind, payload, retention)| Ending { kind, payload: payload.into(), retention });
         let shared = self.shared();
-        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), Patience::Queue)?;
+        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), None, Patience::Queue)?;
         let claim = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
         match claim.claim() {
             Answer::Resolved { .. } => Ok(()),
@@ -162,7 +162,7 @@ impl Store {
 
     /// Writes a consistent copy to a new file while the store works. The copy has mode 0600 and is durable when this
     /// returns; it opens only with [`Options::accept_restored`](crate::Options::accept_restored), because it does not know
-    /// what began after it was made.
+    /// what began after it was made. Commands wait while the journal is brought into the store file, and not while that is copied.
     ///
     /// ```
     /// # use idemstore::{ErrorKind, Options, Store};
@@ -179,6 +179,7 @@ impl Store {
     /// # Errors
     /// [`AlreadyExists`](ErrorKind::AlreadyExists), [`Io`](ErrorKind::Io), [`Full`](ErrorKind::Full),
     /// [`Corrupted`](ErrorKind::Corrupted) when a page cannot be read, [`Closed`](ErrorKind::Closed);
+    /// [`Indeterminate`](ErrorKind::Indeterminate) when bringing in the journal fails at a sync, or did before;
     /// [`Stopped`](ErrorKind::Stopped) by `on_progress`.
     pub fn backup(&self, to: impl AsRef<Path>, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
         let storage = &self.shared().storage;
@@ -186,7 +187,8 @@ impl Store {
         storage.backup(to.as_ref(), &mut |records| on_progress(Progress { records, total }))
     }
 
-    /// Rewrites the file without the space that removed records left, and without their bytes.
+    /// Rewrites the store file without the space that removed records left, and without their bytes; overwrites what the journal
+    /// has left of them.
     ///
     /// Callers' commands wait until it is done; leases go on running. The file needs its own size once more while this runs.
     /// `on_progress` must not use the store.

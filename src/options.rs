@@ -227,14 +227,14 @@ impl Options {
     }
 
     /// Creates the store if there is no such file; not unless set. A lost file would then go unnoticed, were it not for the
-    /// note beside it, which makes the open fail.
+    /// note and the journal beside it, which make the open fail.
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.mode = if create { OpenMode::Either } else { OpenMode::Existing };
         self
     }
 
-    /// Takes a backup, or an older copy of the file, into use; not unless set. The store does not know the keys that were
-    /// begun after the copy was made.
+    /// Takes a backup, an older copy of the files, or what is left of them without their journal or with a damaged one, into use;
+    /// not unless set. The store does not know the keys that were begun after the copy was made, or in what is missing.
     pub fn accept_restored(mut self, accept: bool) -> Self {
         self.accept_restored = accept;
         self

@@ -7,7 +7,7 @@ use crate::{
     options::Settings,
     queue::{Request, SweepStep},
     record::Record,
-    storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Storage, StorageError},
+    storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Seen, Storage, StorageError},
     transition::{self, Answer, Change, Command, Decision, Now},
 };
 use std::collections::BTreeMap;
@@ -70,6 +70,9 @@ impl<'r> Plan<'r> {
     /// Decides one command.
     pub(crate) fn command(&mut self, request: &Request) -> Result<Answer> {
         let (key, command) = (&request.key, &request.command);
+        if request.seen.is_some() {
+            self.load(key, request.seen.as_ref())?;
+        }
         if let Command::Resolve { ending } = command {
             return self.resolve(key, command, ending.as_ref().map(|ending| ending.kind), request.reason.as_deref());
         }
@@ -211,13 +214,18 @@ impl<'r> Plan<'r> {
     }
 
     fn slot(&mut self, key: &Key) -> Result<&mut Slot> {
+        self.load(key, None)?;
+        self.slots.get_mut(key).ok_or_else(|| Error::new(ErrorKind::Io, "a key vanished from its batch"))
+    }
+
+    fn load(&mut self, key: &Key, seen: Option<&Seen>) -> Result<()> {
         if !self.slots.contains_key(key) {
-            let current = self.storage.get(key).map_err(|error| damaged(key, error))?;
+            let current = self.storage.get_since(key, seen).map_err(|error| damaged(key, error))?;
             self.loaded_bytes += current.as_ref().map_or(0, |record| record.payload.len());
             let before = current.clone().map_or(Before::Absent, Before::Present);
             self.slots.insert(key.clone(), Slot { before, current, changed: false });
         }
-        self.slots.get_mut(key).ok_or_else(|| Error::new(ErrorKind::Io, "a key vanished from its batch"))
+        Ok(())
     }
 
     /// Returns what has to become durable; `None` if nothing does.

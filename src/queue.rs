@@ -4,7 +4,7 @@ use crate::{
     Error, ErrorKind, FencingToken, Key, Result,
     limits::{QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX},
     shared::Shared,
-    storage::Position,
+    storage::{Position, Seen},
     sync::{
         promise::{Fulfil, Promise},
         queue::{self, Receiver, Sender, TrySendError},
@@ -49,6 +49,8 @@ pub(crate) struct Request {
     pub(crate) command: Command,
     /// For the audit row of a resolution.
     pub(crate) reason: Option<String>,
+    /// What the caller has found already.
+    pub(crate) seen: Option<Seen>,
     pub(crate) reply: Reply<Claim>,
 }
 
@@ -111,7 +113,7 @@ impl Drop for Unclaimed {
     fn drop(&mut self) {
         if self.token.get() > 0 {
             let command = Command::Release { token: self.token };
-            let request = Request { key: self.key.clone(), command, reason: None, reply: Box::new(|_| ()) };
+            let request = Request { key: self.key.clone(), command, reason: None, seen: None, reply: Box::new(|_| ()) };
             // If there is no room, the lease lapses instead, which is slower and as safe.
             let _ = self.shared.queue().try_send(Message::Command(request));
         }

@@ -6,7 +6,7 @@ use crate::{
     poison::Poison,
     queue::{Claim, Message, Queue, Reply, Request, closed},
     stats::StatsCell,
-    storage::Storage,
+    storage::{Seen, Storage},
     sync::{Mutex, promise::Promise},
     time::{ClockGuard, millis},
     timer::Timer,
@@ -88,13 +88,14 @@ impl Shared {
 
     /// Answers from the stored record alone, if the command changes nothing. The record that is read is durable and was
     /// current at some instant during the call, which is all that the writer could say as well.
-    pub(crate) fn peek(&self, key: &crate::Key, command: &Command) -> Result<Option<Answer>> {
+    /// Otherwise returns what it saw, for the writer.
+    pub(crate) fn peek(&self, key: &crate::Key, command: &Command) -> Result<std::result::Result<Answer, Seen>> {
         let now = self.now();
-        let record = self.storage.get(key);
-        let record = record.map_err(|error| error.into_error(format!("reading {key}")))?;
+        let seen = self.storage.look(key);
+        let seen = seen.map_err(|error| error.into_error(format!("reading {key}")))?;
         let unused = crate::FencingToken::new(0);
-        let decision = transition::decide(record.as_ref(), command, now, unused);
-        Ok((decision.change == Change::Keep).then_some(decision.answer))
+        let decision = transition::decide(seen.record.as_deref(), command, now, unused);
+        Ok(if decision.change == Change::Keep { Ok(decision.answer) } else { Err(seen) })
     }
 
     /// Hands a command to the writer; `patience` is how long to wait for room.
@@ -103,13 +104,14 @@ impl Shared {
         key: &crate::Key,
         command: Command,
         reason: Option<String>,
+        seen: Option<Seen>,
         patience: Patience,
     ) -> Result<Promise<Result<Claim>>> {
         self.check_writable()?;
         let (fulfil, promise) = crate::sync::promise::promise();
         // Nobody to receive it: the claim is dropped, and frees what it granted.
         let reply = Box::new(move |result| drop(fulfil.send(result)));
-        self.send(Message::Command(Request { key: key.clone(), command, reason, reply }), patience)?;
+        self.send(Message::Command(Request { key: key.clone(), command, reason, seen, reply }), patience)?;
         Ok(promise)
     }
 

@@ -86,7 +86,8 @@ impl Store {
         Ok(Self(Arc::new(running)))
     }
 
-    /// Closes the store: finishes what is queued, stops the threads, gives up the file's lock.
+    /// Closes the store: finishes what is queued, stops the threads, brings everything into the one file, gives up its lock.
+    /// If that checkpoint fails, the journal keeps what it has for the next open.
     ///
     /// Leases and other clones that are left get [`Closed`](ErrorKind::Closed). Dropping the last clone does the same.
     ///
@@ -327,7 +328,7 @@ impl Store {
         patience: Patience,
         expected: fn(&Answer) -> Option<T>,
     ) -> Ticket<T> {
-        let submitted = command.and_then(|command| self.shared().submit(key, command, None, patience));
+        let submitted = command.and_then(|command| self.shared().submit(key, command, None, None, patience));
         let key = key.clone();
         Ticket::sent(submitted, self.shared(), move |answer| match (expected(&answer), answer) {
             (Some(value), _) => Ok(value),

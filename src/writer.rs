@@ -149,7 +149,7 @@ impl Writer {
 
     /// Decides a batch and makes it durable.
     ///
-    /// A crash before the commit's last sync returns: nothing of the batch happened, and nobody was told otherwise. After
+    /// A crash before the commit's sync returns: nothing of the batch happened, and nobody was told otherwise. After
     /// it: all of the batch is durable, and some callers may not have heard; they ask again and find it.
     fn apply(&self, batch: &[Message]) -> (Vec<Planned>, Result<(), ApplyError>) {
         let now = self.shared.now();

@@ -113,7 +113,7 @@ fn failed(error: io::Error) -> io::Error {
     kind.into()
 }
 
-/// What was done to a file since it was opened. These do not drift with the speed of the disk.
+/// What was done to files since they were opened. These do not drift with the speed of the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoCounts {
     /// Calls that made written data durable.

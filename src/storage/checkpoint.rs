@@ -10,15 +10,16 @@ use super::{
     Storage,
     error::{ApplyError, StorageError},
     journal::{Active, Journal},
-    keys::{IndexEntry, Place},
+    keys::{IndexEntry, Place, scope_prefix, storage_key},
     meta::Meta,
     recent::{Base, Slot, Slots},
     scan,
     table::{RowChange, Rows},
     view::View,
 };
+use crate::Scope;
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     mem,
     sync::{Arc, atomic::Ordering},
 };
@@ -27,7 +28,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     /// By how many the records of a scope change.
-    pub(crate) scopes: BTreeMap<Vec<u8>, i64>,
+    pub(crate) scopes: HashMap<Scope, i64>,
     /// Numbers and sealed rows.
     pub(crate) audit: Vec<(u64, Vec<u8>)>,
     /// Index entries that belong to no record.
@@ -85,7 +86,9 @@ impl Storage {
         let _one_at_a_time = self.checkpointing.lock();
         journal.check_sound()?;
         self.settle().map_err(|error| journal.failed(error))?;
-        journal.recycle()
+        // The writer may be in the middle of a turn: then there is a frozen segment that nobody has looked at yet.
+        let taken_over = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?.generation;
+        journal.recycle(taken_over)
     }
 
     /// Brings what is frozen into the table.
@@ -94,7 +97,9 @@ impl Storage {
             Some(Frozen { tail, meta }) => (tail.clone(), *meta),
             None => return Ok(()),
         };
-        let is_live = u8::from(!self.closing.load(Ordering::Acquire));
+        // On close, as soon as nothing is left for another checkpoint.
+        let is_last = self.closing.load(Ordering::Acquire) && meta.batch == self.meta.lock().batch;
+        let is_live = u8::from(!is_last);
         let rows = rows(self, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
         self.database.commit(&rows, &self.reserve)?;
         self.recent.settle();
@@ -102,13 +107,11 @@ impl Storage {
         Ok(())
     }
 
-    /// Brings everything that is applied by now into the table. After the last time, nothing is applied any more.
-    pub(super) fn settle_all(&self, is_last: bool) -> Result<(), ApplyError> {
+    /// Brings everything that is applied by now into the table.
+    pub(super) fn settle_all(&self) -> Result<(), ApplyError> {
         let journal = self.journal()?;
         let mut active = journal.active();
         self.checkpoint(&journal)?;
-        // Only now: a table that still needs the active segment must say so.
-        self.closing.store(is_last, Ordering::Release);
         if !active.is_empty() {
             self.turn(&journal, &mut active)?;
             // In the background it may be under way; this waits for it.
@@ -178,13 +181,16 @@ fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError
         let table = view.meta()?;
         let mut index_removed = tail.stale.clone();
         let mut records = Vec::with_capacity(shards.iter().map(|shard| shard.len()).sum());
-        for (storage_key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
-            records.extend(row(&view, storage_key, slot, &mut index_removed)?);
+        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
+            records.extend(row(&view, storage_key(key), slot, &mut index_removed)?);
         }
         records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
         let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
-        let scopes =
-            scopes.map(|(prefix, delta)| Ok((prefix.clone(), view.scope_records(prefix)?.saturating_add_signed(*delta))));
+        let scopes = scopes.map(|(scope, delta)| {
+            let prefix = scope_prefix(scope);
+            let records = view.scope_records(&prefix)?.saturating_add_signed(*delta);
+            Ok((prefix, records))
+        });
         let scopes = scopes.collect::<Result<_, StorageError>>()?;
         let audit_removed = (table.audit_first..meta.audit_first).collect();
         let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();
@@ -194,17 +200,134 @@ fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError
 }
 
 /// The change of one key; `None` if it came and went within the generation.
-fn row(view: &View<'_>, storage_key: &[u8], slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
+fn row(view: &View<'_>, storage_key: Vec<u8>, slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
     let before: Option<Place> = match slot.base {
         Base::Absent if slot.record.is_none() => return Ok(None),
         Base::Absent => None,
         Base::At(place) => Some(place),
         Base::Damaged => {
             // A damaged record does not say which index entry is its own.
-            let entries = scan::in_flight_entries_of(view, storage_key)?;
+            let entries = scan::in_flight_entries_of(view, &storage_key)?;
             stale.extend(entries.iter().map(IndexEntry::to_bytes));
             None
         }
     };
-    Ok(Some(RowChange { storage_key: storage_key.to_vec(), before, after: slot.record.clone() }))
+    Ok(Some(RowChange { storage_key, before, after: slot.record.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        FencingToken, Fingerprint, Key, State, Timestamp,
+        record::Record,
+        storage::{
+            Batch, Before, KeyChange, NewAuditRow, OpenMode, StorageOptions,
+            disk::{Disk, MemoryDisk},
+        },
+    };
+    use std::collections::BTreeMap;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    /// With checkpoints in the background, which the test does itself.
+    fn open(disk: &MemoryDisk, mode: OpenMode) -> Storage {
+        let options = StorageOptions {
+            cache_bytes: 1 << 20,
+            reserve_bytes: 0,
+            accept_restored: false,
+            journal_bytes: 1 << 20,
+            checkpoint_inline: false,
+        };
+        Storage::open(Arc::new(disk.clone()), "s", mode, NOW, options).unwrap()
+    }
+
+    fn key(id: &str) -> Key {
+        Key::new("shop", id).unwrap()
+    }
+
+    fn begin(storage: &Storage, id: &str) {
+        let token = storage.next_token();
+        let record = Record {
+            state: State::InFlight,
+            fingerprint: Fingerprint::of(&[b"1"]),
+            token: FencingToken::new(token),
+            attempt: 1,
+            incarnation: storage.incarnation(),
+            first_seen_at: NOW,
+            started_at: NOW,
+            ended_at: Timestamp::default(),
+            lease_expires_at: NOW,
+            lease_deadline_ms: 1,
+            expires_at: NOW,
+            checkpoint: None,
+            payload: Arc::default(),
+        };
+        let change = KeyChange { before: Before::Absent, after: Some(record) };
+        let changes = BTreeMap::from([(key(id), change)]);
+        storage.apply(Batch { changes, audit: vec![], stale: vec![], next_token: token + 1, now: NOW }).unwrap();
+    }
+
+    /// What the next open finds if the process dies now.
+    fn assert_survives(storage: Storage, disk: &MemoryDisk, ids: &[&str]) {
+        drop(storage);
+        let storage = open(disk, OpenMode::Existing);
+        for id in ids {
+            assert!(storage.get(&key(id)).unwrap().is_some(), "{id} was acknowledged");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_in_the_middle_of_a_turn_leaves_the_segment_alone() {
+        let disk = MemoryDisk::new();
+        let storage = open(&disk, OpenMode::New);
+        begin(&storage, "a");
+        let journal = storage.journal().unwrap();
+        let mut active = journal.active();
+        assert!(journal.turn(&mut active));
+        // The writer has not yet said what is frozen.
+        storage.checkpoint(&journal).unwrap();
+        drop(active);
+        drop(journal);
+        assert_survives(storage, &disk, &["a"]);
+    }
+
+    #[test]
+    fn a_close_that_dies_between_its_checkpoints_loses_nothing() {
+        let disk = MemoryDisk::new();
+        let storage = open(&disk, OpenMode::New);
+        begin(&storage, "a");
+        let journal = storage.journal().unwrap();
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        begin(&storage, "b");
+        storage.closing.store(true, Ordering::Release);
+        storage.checkpoint(&journal).unwrap();
+        drop(journal);
+        // As if no note had been written since the open either.
+        disk.remove("s.owner").unwrap();
+        assert_survives(storage, &disk, &["a", "b"]);
+    }
+
+    #[test]
+    fn audit_rows_of_the_journal_come_behind_all_of_the_table() {
+        const ROWS: u64 = 5000;
+        let row = || NewAuditRow { key: key("a"), token: None, outcome: None, reason: "r".repeat(1024) };
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        let apply = |audit| {
+            let next_token = storage.next_token();
+            storage.apply(Batch { changes: BTreeMap::new(), audit, stale: vec![], next_token, now: NOW }).unwrap();
+        };
+        apply((0..ROWS).map(|_| row()).collect());
+        storage.settle_all().unwrap();
+        apply(vec![row()]);
+        let (mut seen, mut pieces) = (0, 0);
+        while seen <= ROWS {
+            for row in storage.audit_rows(seen, usize::MAX).unwrap() {
+                assert_eq!(row.number, seen);
+                seen += 1;
+            }
+            pieces += 1;
+        }
+        assert!(pieces > 1, "the rows do not fit into one piece");
+    }
 }

@@ -5,6 +5,7 @@ use super::{
     database::Open,
     disk::{Disk, DiskFile},
     error::StorageError,
+    journal::Active,
     lifecycle::{create_temporary, temporary_name, write_new},
     table::{COPIED, Rows, Table},
     view::View,
@@ -27,7 +28,7 @@ impl Storage {
             let message = format!("writing backup {}: the file exists; choose another name", disk.path(&name));
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
-        self.settle_all(false).map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
+        self.settle_all().map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
         let temporary = temporary_name(&name);
         let copied = self.copy_to(&disk, &temporary, true, on_rows);
         if copied.is_err() {
@@ -41,11 +42,17 @@ impl Storage {
     /// Writes a compact copy and puts it in the place of the file. Nothing may be applied meanwhile: the caller holds up
     /// the writer.
     pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
-        let scrubbed = self.settle_all(false).and_then(|()| self.journal()?.scrub());
+        let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
-        let _no_checkpoint = self.checkpointing.lock();
         let temporary = temporary_name(&self.name);
-        let compacted = self.copy_to(&*self.disk, &temporary, false, on_rows).and_then(|file| self.install(&temporary, file));
+        let copied = self.copy_to(&*self.disk, &temporary, false, on_rows);
+        let compacted = copied.and_then(|file| {
+            // In the order in which everybody takes them. With nothing applied since, no checkpoint has had anything to do.
+            let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
+            let active = journal.active();
+            let _no_checkpoint = self.checkpointing.lock();
+            self.install(&active, &temporary, file)
+        });
         if compacted.is_err() {
             let _ = self.disk.remove(&temporary);
         }
@@ -53,14 +60,13 @@ impl Storage {
     }
 
     /// A crash before the rename leaves the old file, one after it the new file; both hold every acknowledged record.
-    fn install(&self, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
+    fn install(&self, active: &Active<'_>, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
         let table = Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
         let id = file.id().map_err(failed)?;
         // What somebody else has put there is not ours to replace.
-        let in_place = self.journal().and_then(|journal| self.check_still_in_place(&journal.active()));
-        in_place.map_err(|error| error.into_cause().into_error(context()))?;
+        self.check_still_in_place(active).map_err(|error| error.into_cause().into_error(context()))?;
         self.disk.rename_over(temporary, &self.name).map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
         self.database.replace(Open { file, id, table: Arc::new(table) });

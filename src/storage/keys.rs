@@ -22,10 +22,9 @@ pub(crate) fn scope_prefix(scope: &Scope) -> Vec<u8> {
     [&len.to_be_bytes()[..], name].concat()
 }
 
-/// Returns what [`scope_prefix`] is of the scope of a storage key.
-pub(crate) fn scope_of(storage_key: &[u8]) -> &[u8] {
-    let len = storage_key.first_chunk().map_or(0, |len| u16::from_be_bytes(*len).into());
-    storage_key.get(..SCOPE_LEN_BYTES + len).unwrap_or(storage_key)
+/// Returns the length of [`storage_key`].
+pub(crate) fn len_of(key: &Key) -> usize {
+    SCOPE_LEN_BYTES + key.scope().as_str().len() + key.id().len()
 }
 
 /// Decodes what [`storage_key`] encoded.

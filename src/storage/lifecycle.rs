@@ -70,8 +70,11 @@ impl Storage {
         match storage.take_over() {
             Err(error) if error.kind() == ErrorKind::Full => {
                 storage.reserve.release();
-                // What the first try has read into memory would otherwise be there twice.
-                let storage = Self::around(storage.disk.clone(), name, &locked, options)?;
+                let disk = storage.disk.clone();
+                // What the first try has read into memory would otherwise be there twice. And redb writes to the file when its
+                // database is dropped: that must not come after what the second try writes.
+                drop(storage);
+                let storage = Self::around(disk, name, &locked, options)?;
                 storage.take_over().map(|()| storage)
             }
             taken => taken.map(|()| storage),
@@ -120,6 +123,7 @@ impl Storage {
     /// if it `is_sound`; otherwise the journal keeps it for the next open.
     pub(crate) fn close(&self, is_sound: bool) {
         self.note_progress();
+        self.closing.store(true, Ordering::Release);
         if is_sound {
             // If this fails, the journal is still there.
             let _ = self.settle_for_good();
@@ -130,7 +134,7 @@ impl Storage {
 
     /// The last checkpoint: after it, the table says that it needs no journal.
     fn settle_for_good(&self) -> Result<(), ApplyError> {
-        self.settle_all(true)?;
+        self.settle_all()?;
         let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
         if meta.is_live == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the store knows about itself, committed with every batch.
+//! What the store knows about itself: a row of the table, committed with every checkpoint, and the head of every frame.
 
 use super::{codec, error::StorageError, frame::CheckKey};
 use crate::{Timestamp, record::State};
@@ -12,7 +12,7 @@ const META_VERSION: u8 = 1;
 pub(crate) struct Meta {
     /// Counts the opens; what an older one left in flight has a dead holder.
     pub(crate) incarnation: u64,
-    /// Counts the batches, so that after a failure the storage can see which of them the file holds.
+    /// Counts the batches. Those of the journal go on from the table's without a gap.
     pub(crate) batch: u64,
     pub(crate) next_token: u64,
     /// The latest time that the store acted on, in milliseconds.

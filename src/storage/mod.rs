@@ -48,7 +48,8 @@ use frame::{CheckKey, StoreId};
 use journal::{Active, Journal, Logged};
 use keys::storage_key;
 use meta::Meta;
-use recent::{Change, Recent};
+pub(crate) use recent::Seen;
+use recent::{Change, Known, Recent};
 use reserve::Reserve;
 use std::{
     collections::BTreeMap,
@@ -142,11 +143,30 @@ impl Storage {
         if self.closing.load(Ordering::Acquire) {
             return Err(StorageError::Closed);
         }
-        let place = storage_key(key);
-        match self.recent.get(&place) {
-            Some(known) => Ok(known),
-            None => self.database.view(|view, _| view.record(&place)),
+        self.recent.get(key).map_or_else(|| self.look_up(key), |Known(record)| Ok(record))
+    }
+
+    /// As [`get`](Self::get), in a way that [`get_since`](Self::get_since) can build upon.
+    pub(crate) fn look(&self, key: &Key) -> Result<Seen, StorageError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(StorageError::Closed);
         }
+        self.recent.look(key, || self.look_up(key))
+    }
+
+    /// As [`get`](Self::get), without looking again for what somebody has seen a moment ago. So the writer hardly ever reads the
+    /// disk.
+    pub(crate) fn get_since(&self, key: &Key, seen: Option<&Seen>) -> Result<Option<Record>, StorageError> {
+        match (self.recent.get(key), seen) {
+            (Some(Known(record)), _) => Ok(record),
+            (None, Some(seen)) if self.recent.remembers_since(seen) => Ok(seen.record.as_deref().cloned()),
+            (None, _) => self.look_up(key),
+        }
+    }
+
+    fn look_up(&self, key: &Key) -> Result<Option<Record>, StorageError> {
+        let storage_key = storage_key(key);
+        self.database.view(|view, _| view.record(&storage_key))
     }
 
     /// Returns how many records a scope has.
@@ -155,8 +175,8 @@ impl Storage {
         // What is frozen counts unless the table has it; a checkpoint may end while this looks.
         let (active, frozen) = {
             let tails = self.tails.lock();
-            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.meta.generation, frozen.tail.scopes.get(&prefix).copied()));
-            (tails.active.scopes.get(&prefix).copied().unwrap_or_default(), frozen)
+            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.meta.generation, frozen.tail.scopes.get(scope).copied()));
+            (tails.active.scopes.get(scope).copied().unwrap_or_default(), frozen)
         };
         self.database.view(|view, _| {
             let stored = view.scope_records(&prefix)?;
@@ -210,10 +230,9 @@ impl Storage {
         let mut meta = *self.meta.lock();
         let mut changes = Vec::with_capacity(batch.changes.len());
         for (key, change) in batch.changes {
-            let place = storage_key(&key);
-            let base = self.recent.base(&place, &change.before);
-            let scope_delta = self.count(&mut meta.counts, &place, &change)?;
-            changes.push(Change { storage_key: place.into(), base, scope_delta, after: change.after });
+            let base = self.recent.base(&key, &change.before);
+            let scope_delta = self.count(&mut meta.counts, &key, &change)?;
+            changes.push(Change { key, base, scope_delta, after: change.after });
         }
         let audit = audit::number(&self.values, batch.audit, batch.now, &mut meta)?;
         let stale = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
@@ -224,15 +243,16 @@ impl Storage {
     }
 
     /// Updates the counts for one change; returns by how much the scope's records change.
-    fn count(&self, counts: &mut Counts, place: &[u8], change: &KeyChange) -> Result<i8, StorageError> {
+    fn count(&self, counts: &mut Counts, key: &Key, change: &KeyChange) -> Result<i8, StorageError> {
         let mut delta = 0;
+        let key_len = keys::len_of(key);
         let stored = match &change.before {
             Before::Absent => None,
-            Before::Present(record) => Some((record.state, bytes_of(place.len(), record))),
+            Before::Present(record) => Some((record.state, bytes_of(key_len, record))),
             // Its state cannot be trusted; verification recounts.
             Before::Damaged => {
-                let len = self.database.view(|view, _| view.frame_len(place))?;
-                Some((crate::State::InFlight, place.len() + len.unwrap_or_default()))
+                let len = self.database.view(|view, _| view.frame_len(&storage_key(key)))?;
+                Some((crate::State::InFlight, key_len + len.unwrap_or_default()))
             }
         };
         if let Some((state, bytes)) = stored {
@@ -243,7 +263,7 @@ impl Storage {
         }
         if let Some(record) = &change.after {
             *counts.of_state(record.state) += 1;
-            counts.bytes += bytes_of(place.len(), record) as u64;
+            counts.bytes += bytes_of(key_len, record) as u64;
             delta += 1;
         }
         Ok(delta)
@@ -254,8 +274,11 @@ impl Storage {
         {
             let mut tails = self.tails.lock();
             for change in logged.changes.iter().filter(|change| change.scope_delta != 0) {
-                let scope = keys::scope_of(&change.storage_key).to_vec();
-                *tails.active.scopes.entry(scope).or_default() += i64::from(change.scope_delta);
+                let delta = i64::from(change.scope_delta);
+                match tails.active.scopes.get_mut(change.key.scope()) {
+                    Some(sum) => *sum += delta,
+                    None => drop(tails.active.scopes.insert(change.key.scope().clone(), delta)),
+                }
             }
             tails.active.audit.extend(logged.audit);
             tails.active.stale.extend(logged.stale);
@@ -314,7 +337,7 @@ impl Storage {
 impl Storage {
     /// Makes the record of a key one that does not verify, on a page that does.
     pub(crate) fn damage(&self, key: &Key) {
-        self.settle_all(false).unwrap();
+        self.settle_all().unwrap();
         self.recent.forget_settled();
         let row = (storage_key(key), b"not a record".to_vec());
         self.database.current().unwrap().table.insert_rows("records", &[row]).unwrap();

@@ -1,7 +1,7 @@
 //! A note beside the store that says who opened it last and how far it has got. It tells a second opener whom to ask, and it
 //! outlives the store file: a file that is older than its note, or another one, was put there by somebody.
 //!
-//! The note is written after what it tells is durable, so a crash never makes it say more than the file holds.
+//! The note is written after what it tells is durable, so a crash never makes it say more than the files hold.
 
 use super::{disk::Disk, frame::StoreId};
 use std::{fmt::Write as _, io};

@@ -5,11 +5,17 @@
 //! soon after it was used. The first that knows a key decides; only a key that none of them knows has to be looked up in the
 //! table.
 
-use super::{Before, keys::Place};
-use crate::{record::Record, sync::RwLock};
+use super::{
+    Before,
+    keys::{Place, storage_key},
+};
+use crate::{Key, record::Record, sync::RwLock};
 use std::{
     collections::{BinaryHeap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Locks, so that readers are in each other's way as little as the writer in theirs.
@@ -28,7 +34,7 @@ pub(crate) enum Base {
 /// One key after a batch.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Change {
-    pub(crate) storage_key: Box<[u8]>,
+    pub(crate) key: Key,
     pub(crate) base: Base,
     /// By how many the scope's records change.
     pub(crate) scope_delta: i8,
@@ -44,13 +50,26 @@ pub(crate) struct Slot {
 }
 
 /// The keys of one generation, or a part of them.
-pub(crate) type Slots = HashMap<Box<[u8]>, Slot>;
+pub(crate) type Slots = HashMap<Key, Slot>;
 
 /// The keys of all three generations.
 #[derive(Debug)]
 pub(crate) struct Recent {
     shards: [RwLock<Shard>; SHARDS],
+    /// How often anything was frozen.
+    generation: AtomicU64,
 }
+
+/// What a key's record was when somebody looked.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    generation: u64,
+    pub(crate) record: Option<Box<Record>>,
+}
+
+/// What the records in memory say of a key: its record, or that it has none.
+#[derive(Debug)]
+pub(crate) struct Known(pub(crate) Option<Record>);
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -61,30 +80,44 @@ struct Shard {
 
 impl Default for Recent {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| RwLock::default()) }
+        Self { shards: std::array::from_fn(|_| RwLock::new(Shard::default())), generation: AtomicU64::new(0) }
     }
 }
 
 impl Recent {
-    /// Returns what is known of a key: `None` if it has to be looked up, `Some(None)` if it has no record.
-    pub(crate) fn get(&self, storage_key: &[u8]) -> Option<Option<Record>> {
-        let shard = self.shard(storage_key).read();
-        let slot = shard.unsettled(storage_key).or_else(|| shard.settled.get(storage_key));
-        slot.map(|slot| slot.record.clone())
+    /// Returns what is known of a key; `None` if it has to be looked up.
+    pub(crate) fn get(&self, key: &Key) -> Option<Known> {
+        let shard = self.shard(key).read();
+        let slot = shard.unsettled(key).or_else(|| shard.settled.get(key));
+        slot.map(|slot| Known(slot.record.clone()))
+    }
+
+    /// Starts a look at a key. What it finds, here or in the table, holds until something here knows better.
+    pub(crate) fn look<E>(&self, key: &Key, look_up: impl FnOnce() -> Result<Option<Record>, E>) -> Result<Seen, E> {
+        // First: what is applied after this is in this generation or a later one.
+        let generation = self.generation.load(Ordering::Acquire);
+        let record = self.get(key).map_or_else(look_up, |Known(record)| Ok(record))?;
+        Ok(Seen { generation, record: record.map(Box::new) })
+    }
+
+    /// Returns whether everything that was applied since somebody looked is still here: the active generation and the one before
+    /// it always are.
+    pub(crate) fn remembers_since(&self, seen: &Seen) -> bool {
+        self.generation.load(Ordering::Acquire) <= seen.generation + 1
     }
 
     /// As [`get`](Self::get), of what the table does not have yet.
-    pub(crate) fn get_unsettled(&self, storage_key: &[u8]) -> Option<Option<Record>> {
-        self.shard(storage_key).read().unsettled(storage_key).map(|slot| slot.record.clone())
+    pub(crate) fn get_unsettled(&self, key: &Key) -> Option<Known> {
+        self.shard(key).read().unsettled(key).map(|slot| Known(slot.record.clone()))
     }
 
     /// Returns what the table holds of a key whose record was `before`, once everything frozen is in it.
-    pub(crate) fn base(&self, storage_key: &[u8], before: &Before) -> Base {
-        let shard = self.shard(storage_key).read();
-        if let Some(slot) = shard.active.get(storage_key) {
+    pub(crate) fn base(&self, key: &Key, before: &Before) -> Base {
+        let shard = self.shard(key).read();
+        if let Some(slot) = shard.active.get(key) {
             return slot.base;
         }
-        let stored = match (shard.frozen.get(storage_key), before) {
+        let stored = match (shard.frozen.get(key), before) {
             (Some(slot), _) => slot.record.as_ref(),
             (None, Before::Present(record)) => Some(record),
             (None, Before::Absent) => None,
@@ -95,16 +128,17 @@ impl Recent {
 
     /// Takes in what has become durable in the active segment.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
-        for Change { storage_key, base, after, .. } in changes {
-            let mut shard = self.shard(&storage_key).write();
+        for Change { key, base, after, .. } in changes {
+            let mut shard = self.shard(&key).write();
             // What the table holds does not change within a generation.
-            let slot = shard.active.entry(storage_key).or_insert(Slot { base, record: None });
+            let slot = shard.active.entry(key).or_insert(Slot { base, record: None });
             slot.record = after;
         }
     }
 
     /// What was active is frozen from here on. Nothing may be frozen before.
     pub(crate) fn freeze(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         for shard in &self.shards {
             let mut shard = shard.write();
             shard.frozen = Arc::new(std::mem::take(&mut shard.active));
@@ -150,7 +184,8 @@ impl Recent {
             let shard = shard.read();
             let frozen = shard.frozen.iter().filter(|(key, _)| !shard.active.contains_key(*key));
             for (key, slot) in shard.active.iter().chain(frozen) {
-                let Some(position) = place(key, slot.record.as_ref()) else { continue };
+                let storage_key = storage_key(key);
+                let Some(position) = place(&storage_key, slot.record.as_ref()) else { continue };
                 if least.len() == limit {
                     has_more = true;
                     if least.peek().is_none_or(|greatest| greatest.position <= position) {
@@ -158,7 +193,7 @@ impl Recent {
                     }
                     least.pop();
                 }
-                least.push(RecentRow { position, storage_key: key.to_vec(), record: slot.record.clone() });
+                least.push(RecentRow { position, storage_key, record: slot.record.clone() });
             }
         }
         (least.into_sorted_vec(), has_more)
@@ -172,17 +207,18 @@ impl Recent {
         }
     }
 
-    fn shard(&self, storage_key: &[u8]) -> &RwLock<Shard> {
+    fn shard(&self, key: &Key) -> &RwLock<Shard> {
         // The end of an id varies most. Whoever makes all keys fall into one shard makes only the lock less effective.
-        let tail = &storage_key[storage_key.len().saturating_sub(8)..];
+        let id = key.id().as_bytes();
+        let tail = &id[id.len().saturating_sub(8)..];
         let mixed = tail.iter().fold(0usize, |mixed, &byte| mixed.wrapping_mul(31).wrapping_add(byte.into()));
         &self.shards[mixed % SHARDS]
     }
 }
 
 impl Shard {
-    fn unsettled(&self, storage_key: &[u8]) -> Option<&Slot> {
-        self.active.get(storage_key).or_else(|| self.frozen.get(storage_key))
+    fn unsettled(&self, key: &Key) -> Option<&Slot> {
+        self.active.get(key).or_else(|| self.frozen.get(key))
     }
 }
 

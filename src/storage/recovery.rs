@@ -28,10 +28,7 @@ impl Storage {
         let note = owner::read(disk, name).map_err(|error| failed(StorageError::Io(error)))?;
         let is_sound = self.check_is_latest(&table, &opened, &logged, &note)?;
         *self.meta.lock() = table;
-        let taken = match is_sound {
-            true => self.resume(logged, opened, &table),
-            false => self.salvage(logged, opened, &note),
-        };
+        let taken = if is_sound { self.resume(logged, opened, &table) } else { self.salvage(logged, opened, &note) };
         let (journal, table) = taken.map_err(|error| failed(error.into_cause()))?;
         // The rest is as the table has it: the journal's batches go on from there.
         let owned = Meta { incarnation: table.incarnation + 1, is_live: 1, is_backup: 0, ..table };
@@ -71,7 +68,9 @@ impl Storage {
             if number == 1 && is_two {
                 self.freeze(generation);
             }
-            logged.into_iter().for_each(|logged| self.take_in(logged));
+            for logged in logged {
+                self.take_in(logged);
+            }
         }
         Ok((opened.resume(table)?, *table))
     }
@@ -79,7 +78,9 @@ impl Storage {
     /// Takes an older copy, or what is left of a damaged journal, into use: everything that verifies goes into the table, and
     /// the journal starts anew.
     fn salvage(&self, logged: Vec<Vec<Logged>>, opened: Opened, note: &Note) -> Result<(Journal, Meta), ApplyError> {
-        logged.into_iter().flatten().for_each(|logged| self.take_in(logged));
+        for logged in logged.into_iter().flatten() {
+            self.take_in(logged);
+        }
         {
             let mut meta = self.meta.lock();
             if let Note::Of(owner) = note {

@@ -95,7 +95,7 @@ impl Storage {
         let recent = self.recent.first(limit, |key, _| is_behind(key).then(|| key.to_vec()));
         let stored = self.database.view(|view, _| view.records_after(prefix, after, limit))?;
         let stored_more = stored.has_more;
-        let stored = stored.rows.into_iter().map(|row| (row.storage_key.clone(), ScanRow::stored(row))).collect();
+        let stored = stored.rows.into_iter().map(|row| (row.storage_key.clone(), Some(ScanRow::stored(row)))).collect();
         let (rows, next) = merge(recent, (stored, stored_more), limit);
         Ok(RecordScan { rows, next })
     }
@@ -141,7 +141,8 @@ impl Storage {
         let stored_more = stored.has_more;
         let stored = stored.rows.into_iter().map(|(entry, first_seen_at)| {
             // What memory knows otherwise no longer stands there; or it does, and is seen there.
-            let is_current = self.recent.get_unsettled(&entry.storage_key).is_none();
+            let key = parse_storage_key(&entry.storage_key);
+            let is_current = key.is_none_or(|key| self.recent.get_unsettled(&key).is_none());
             (entry.to_bytes(), is_current.then_some(Indexed { entry, first_seen_at, record: None }))
         });
         Ok(merge(recent, (stored.collect(), stored_more), limit))
@@ -253,10 +254,13 @@ impl Storage {
             let after = from.checked_sub(1).map(u64::to_be_bytes);
             let piece = view.raw_rows("audit", after.as_ref().map(|bytes| &bytes[..]), limit)?;
             let number = |bytes: &[u8]| bytes.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-            Ok(piece.rows.into_iter().map(|(bytes, row)| (number(&bytes), row)).collect::<Vec<_>>())
+            piece.try_map(|(bytes, row)| Ok((number(&bytes), row)))
         })?;
-        let last = stored.last().map(|(number, _)| *number);
+        let last = stored.rows.last().map(|(number, _)| *number);
+        // Only behind all that the table has: a piece may end early.
+        let recent = if stored.has_more { Vec::new() } else { recent };
         let behind = recent.into_iter().filter(|(number, _)| last.is_none_or(|last| *number > last));
+        let stored = stored.rows;
         let rows = stored.into_iter().chain(behind).take(limit);
         rows.map(|(number, row)| audit::decode(&self.values, number, &row)).collect()
     }
@@ -369,9 +373,9 @@ impl DueEntry {
 }
 
 impl ScanRow {
-    fn stored(row: Scanned) -> Option<Self> {
+    fn stored(row: Scanned) -> Self {
         let Scanned { storage_key, record, bytes } = row;
-        Some(Self { key: parse_storage_key(&storage_key), record, bytes, storage_key })
+        Self { key: parse_storage_key(&storage_key), record, bytes, storage_key }
     }
 
     fn recent(storage_key: Vec<u8>, record: Option<Record>) -> Option<Self> {
@@ -384,7 +388,7 @@ impl ScanRow {
     fn looked_up(view: &View<'_>, storage_key: &[u8]) -> Option<Self> {
         let record = view.record(storage_key).transpose()?;
         let bytes = storage_key.len() + view.frame_len(storage_key).ok().flatten().unwrap_or_default();
-        Self::stored(Scanned { storage_key: storage_key.to_vec(), record, bytes })
+        Some(Self::stored(Scanned { storage_key: storage_key.to_vec(), record, bytes }))
     }
 
     /// Returns whether the record is sound and has this state.

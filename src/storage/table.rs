@@ -123,7 +123,7 @@ impl Table {
         })
     }
 
-    /// Makes one batch durable.
+    /// Makes rows durable, all or none.
     pub(crate) fn commit(&self, rows: &Rows) -> Result<(), StorageError> {
         let meta = rows.meta.encode(&self.values)?;
         guarded(|| {

@@ -2,7 +2,7 @@
 
 use super::{
     ledger::{fingerprint, key},
-    sim::SimDisk,
+    sim::{ENOSPC, Fault, Operation, SimDisk},
     workload::{NAME, options},
 };
 use idemstore::{Begin, ErrorKind, FencingToken, ManualClock, Options, Store, Timestamp};
@@ -111,4 +111,32 @@ fn a_store_opened_on_a_full_disk_still_ends_what_is_in_flight() {
     disk.set_free_pages(5000);
     clock.advance(Duration::from_secs(1));
     begin_fresh(&store, 1).unwrap();
+}
+
+#[test]
+fn an_open_that_first_finds_the_disk_full_loses_nothing_of_what_follows() {
+    let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
+    let disk = SimDisk::default();
+    let store = options(&clock).create_on(disk.clone(), NAME).unwrap();
+    assert!((0..HELD).all(|number| begin_fresh(&store, number).is_ok()));
+    store.close().unwrap();
+    let (closed, mut opened) = (disk.freeze(), 0);
+    for at in 0.. {
+        let disk = SimDisk::of(closed.clone());
+        disk.inject(Fault { at, lasting: false, code: ENOSPC, hits: |operation| operation == Operation::Write });
+        let store = options(&clock).open_on(disk.clone(), NAME);
+        if disk.heal() == 0 {
+            break;
+        }
+        let Ok(store) = store else { continue };
+        opened += 1;
+        begin_fresh(&store, HELD).unwrap();
+        // As after a kill: all that was written is there.
+        let after =
+            options(&clock).open_on(SimDisk::of(disk.freeze()), NAME).unwrap_or_else(|error| panic!("write {at}: {error}"));
+        let taken = after.begin(&key(HELD), fingerprint(HELD));
+        assert!(matches!(taken, Ok(Begin::Takeover(_))), "write {at}: {taken:?}");
+        assert!(after.verify(|_| std::ops::ControlFlow::Continue(())).unwrap().is_sound(), "write {at}");
+    }
+    assert!(opened > 3, "only {opened} opens met a full disk and went on");
 }

@@ -6,9 +6,9 @@ use super::{
     ledger::{fingerprint, key},
     rng::{Rng, seed},
     sim::{EIO, Fault, Operation, SimDisk},
-    workload::{KEYS, SYNCED, Workload},
+    workload::{KEYS, NAME, SYNCED, Workload, options},
 };
-use idemstore::{ErrorKind, FencingToken};
+use idemstore::{Begin, ErrorKind, FencingToken, ManualClock, Store, Timestamp};
 use std::collections::BTreeMap;
 
 const STEPS: usize = 30;
@@ -100,4 +100,34 @@ fn a_failed_sync_stops_the_store_and_loses_nothing_acknowledged() {
     assert!(SYNCED.iter().all(|file| figures.poisoned.get(file).is_some_and(|&times| times > 10)), "{figures:?}");
     assert!(figures.shared_batches > 3, "{figures:?}");
     assert!(figures.tally.took_effect > 0 && figures.tally.did_not_take_effect > 0, "{figures:?}");
+}
+
+/// The file that the failed sync was for may be used much later, when the other one is full.
+#[test]
+fn a_failed_sync_of_an_empty_segment_loses_nothing_after_the_next_open() {
+    const BEFORE: usize = 160;
+    const AFTER: usize = 66;
+    let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
+    let mut poisoned = 0;
+    for at in 0..3 * BEFORE as u64 {
+        let disk = SimDisk::default();
+        let store = options(&clock).create_on(disk.clone(), NAME).unwrap();
+        disk.inject(Fault { at, lasting: false, code: EIO, hits: |operation| operation == Operation::Sync });
+        let begun = |store: &Store, number| matches!(store.begin(&key(number), fingerprint(number)), Ok(Begin::Fresh(_)));
+        let mut told: Vec<_> = (0..BEFORE).filter(|&number| begun(&store, number)).collect();
+        poisoned += u64::from(store.stats().unwrap().is_poisoned);
+        drop(store);
+        if disk.heal() == 0 {
+            break;
+        }
+        let store = options(&clock).open_on(disk.clone(), NAME).unwrap();
+        told.extend((BEFORE..BEFORE + AFTER).filter(|&number| begun(&store, number)));
+        let cut = disk.freeze().cut(&mut Rng::new(at), &mut super::power_cut::Cuts::default());
+        let store = options(&clock).open_on(cut, NAME).unwrap_or_else(|error| panic!("sync {at}: {error}"));
+        for number in told {
+            let taken = store.begin(&key(number), fingerprint(number));
+            assert!(matches!(taken, Ok(Begin::Takeover(_))), "sync {at}, key {number}: {taken:?}");
+        }
+    }
+    assert!(poisoned > BEFORE as u64, "only {poisoned} stores were poisoned");
 }

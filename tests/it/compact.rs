@@ -5,8 +5,8 @@ use idemstore::{ErrorKind, Store, disk::MemoryDisk};
 use std::{ops::ControlFlow, thread};
 
 fn holds(disk: &MemoryDisk, wanted: &str) -> bool {
-    let in_file = |name: &&str| bytes(disk, name).windows(wanted.len()).any(|window| window == wanted.as_bytes());
-    FILES.iter().any(|name| in_file(&name))
+    let in_file = |name: &str| bytes(disk, name).windows(wanted.len()).any(|window| window == wanted.as_bytes());
+    FILES.iter().any(|name| in_file(name))
 }
 
 /// 100 records that expire, and some that stay.
@@ -121,4 +121,24 @@ fn reads_go_on_during_a_compaction() {
         compactions.join().unwrap();
     });
     replay(&store, "109");
+}
+
+#[test]
+fn a_backup_in_the_middle_of_a_compaction_waits_for_nothing_that_waits_for_it() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let (store, path) = (filled(&lab), directory.path().join("backup.idem"));
+    let mut asked = false;
+    store
+        .compact(|_| {
+            if !asked {
+                asked = true;
+                let (store, path, (told, answer)) = (store.clone(), path.clone(), std::sync::mpsc::channel());
+                thread::spawn(move || told.send(store.backup(path, go_on)));
+                answer.recv_timeout(std::time::Duration::from_secs(60)).expect("the backup hangs").unwrap();
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(asked);
+    assert_eq!(store.stats().unwrap().completed, 10);
 }

@@ -77,25 +77,25 @@ MUTANTS = [
     Mutant(
         "write_again_without_write",
         "what a failed sync has lost is shown to readers and is not on the disk",
-        [(SEGMENT, "                self.file.write_at(position as u64, part)?;\n", "                let _ = part;\n")],
+        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()\n", "            let _ = bytes;\n        }\n        self.file.sync()\n")],
         ["failed_sync"],
     ),
     Mutant(
         "write_again_without_sync",
         "what a killed process had not synced is shown to readers and lost afterwards",
-        [(SEGMENT, "                self.file.write_at(position as u64, part)?;\n            }\n        }\n        self.file.sync()\n", "                self.file.write_at(position as u64, part)?;\n            }\n        }\n        Ok(())\n")],
+        [(SEGMENT, "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        self.file.sync()\n", "            self.file.write_at(frame.position as u64, bytes)?;\n        }\n        Ok(())\n")],
         ["journal::revealed"],
     ),
     Mutant(
-        "header_not_written_again",
+        "spare_not_started_anew",
         "a generation is used whose header a failed sync has lost",
-        [(OPEN, "std::iter::once((0, HEADER_BYTES)).chain(frame).collect()", "std::iter::once((0, HEADER_BYTES)).chain(frame).skip(1).collect()")],
+        [(OPEN, "                let spare = self.options.start(first.generation + 1)?;\n", "                let spare = match second {\n                    Some(second) => second.resume(&self.options)?,\n                    None => self.options.start(first.generation + 1)?,\n                };\n")],
         ["journal::revealed"],
     ),
     Mutant(
         "journal_created_without_directory_sync",
         "the table is in use and its journal has no name after a power cut",
-        [(OPEN, "                self.disk.sync().map_err(unsure)?;\n", "")],
+        [(OPEN, "            self.disk.sync().map_err(unsure)?;\n", "")],
         [CREATION],
     ),
     Mutant(
@@ -137,13 +137,14 @@ MUTANTS = [
     Mutant(
         "recycle_before_commit",
         "a crash in between loses a whole generation",
-        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n        journal.recycle()", "        journal.recycle()?;\n        self.settle().map_err(|error| journal.failed(error))")],
+        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n", "        journal.recycle(u64::MAX)?;\n        self.settle().map_err(|error| journal.failed(error))?;\n")],
         [CHECKPOINTS],
     ),
     Mutant(
         "frozen_segment_freed_though_the_commit_failed",
         "a full disk loses a whole generation",
-        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n        journal.recycle()", "        let _ = self.settle().map_err(|error| journal.failed(error));\n        journal.recycle()")],
+        [(CHECKPOINT, "        self.settle().map_err(|error| journal.failed(error))?;\n", "        let _ = self.settle().map_err(|error| journal.failed(error));\n"),
+         (CHECKPOINT, "        journal.recycle(taken_over)\n", "        journal.recycle(taken_over.max(u64::MAX))\n")],
         ["journal::full"],
     ),
     Mutant(
@@ -179,13 +180,13 @@ MUTANTS = [
     Mutant(
         "journal_dispensable_before_the_last_checkpoint",
         "a crash during a close loses what only the journal has",
-        [(LIFECYCLE, "        self.settle_all(true)?;\n        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n", "        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n        self.database.commit(&Rows::meta_only(Meta { is_live: 0, ..meta }), &self.reserve)?;\n        self.settle_all(true)?;\n")],
+        [(LIFECYCLE, "        self.settle_all()?;\n        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n", "        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n        self.database.commit(&Rows::meta_only(Meta { is_live: 0, ..meta }), &self.reserve)?;\n        self.settle_all()?;\n")],
         ["journal::close"],
     ),
     Mutant(
         "journal_dispensable_with_the_older_generation",
         "a crash during a close loses the younger one",
-        [(CHECKPOINT, "        self.checkpoint(&journal)?;\n        // Only now: a table that still needs the active segment must say so.\n        self.closing.store(is_last, Ordering::Release);\n", "        self.closing.store(is_last, Ordering::Release);\n        self.checkpoint(&journal)?;\n")],
+        [(CHECKPOINT, "        let is_last = self.closing.load(Ordering::Acquire) && meta.batch == self.meta.lock().batch;\n", "        let is_last = self.closing.load(Ordering::Acquire);\n")],
         ["journal::close"],
     ),
     Mutant(

@@ -4,7 +4,7 @@
 //! A frame is verified before any of this is decoded.
 
 use crate::{
-    FencingToken, Fingerprint, Timestamp,
+    FencingToken, Fingerprint, Key, Timestamp,
     limits::{CHECKPOINT_BYTES_MAX, PAYLOAD_BYTES_MAX},
     record::{Record, State},
     storage::{
@@ -50,7 +50,8 @@ struct Head {
 
 #[derive(Serialize, Deserialize)]
 struct ChangeHead {
-    key_len: u16,
+    scope_len: u16,
+    id_len: u8,
     /// 0: the table has nothing of the key; 1 + class: it has, in the index at `base_time`; 4: what does not verify.
     base: u8,
     base_time: u64,
@@ -115,9 +116,12 @@ fn encode_change(change: &Change, meta: &Meta, into: &mut Vec<u8>) -> Result<(),
         Base::Damaged => (DAMAGED_BASE, 0),
     };
     let state = change.after.as_ref().map_or(REMOVED, |record| state_to_byte(record.state));
-    let key_len = u16::try_from(change.storage_key.len()).map_err(|_| too_long())?;
-    put(into, &ChangeHead { key_len, base, base_time, scope_delta: change.scope_delta, state })?;
-    into.extend_from_slice(&change.storage_key);
+    let (scope, id) = (change.key.scope().as_str(), change.key.id());
+    let scope_len = u16::try_from(scope.len()).map_err(|_| too_long())?;
+    let id_len = u8::try_from(id.len()).map_err(|_| too_long())?;
+    put(into, &ChangeHead { scope_len, id_len, base, base_time, scope_delta: change.scope_delta, state })?;
+    into.extend_from_slice(scope.as_bytes());
+    into.extend_from_slice(id.as_bytes());
     change.after.as_ref().map_or(Ok(()), |record| encode_record(record, meta, into))
 }
 
@@ -191,12 +195,14 @@ fn decode_change(rest: &mut Rest<'_>, meta: &Meta) -> Result<Change, StorageErro
         DAMAGED_BASE if head.base_time == 0 => Base::Damaged,
         _ => return Err(impossible()),
     };
-    let storage_key = rest.bytes(Some(head.key_len.into()))?.into();
+    let scope = str::from_utf8(rest.bytes(Some(head.scope_len.into()))?).map_err(|_| impossible())?;
+    let id = str::from_utf8(rest.bytes(Some(head.id_len.into()))?).map_err(|_| impossible())?;
+    let key = Key::new(scope, id).map_err(|_| impossible())?;
     let after = match head.state {
         REMOVED => None,
         state => Some(decode_record(rest, state_from_byte(state).ok_or_else(impossible)?, meta)?),
     };
-    Ok(Change { storage_key, base, scope_delta: head.scope_delta, after })
+    Ok(Change { key, base, scope_delta: head.scope_delta, after })
 }
 
 fn decode_record(rest: &mut Rest<'_>, state: State, meta: &Meta) -> Result<Record, StorageError> {

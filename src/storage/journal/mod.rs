@@ -68,15 +68,15 @@ pub(crate) type Active<'j> = MutexGuard<'j, Segment>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalStats {
-    /// Syncs of its files: one for each commit, and two or so for each checkpoint.
+    /// Syncs of its files: one for each commit and one for each checkpoint.
     pub syncs: u64,
-    /// Bytes written to its files.
+    /// Bytes of the batches that were written to its files, not of what allocates space for them.
     pub bytes_written: u64,
     /// Times that its records were brought into the store file.
     pub checkpoints: u64,
     /// Records that the store file does not have yet.
     pub records: u64,
-    /// Bytes that the current segment holds.
+    /// Bytes that are in use in the segment that is being written.
     pub segment_bytes: u64,
 }
 
@@ -127,12 +127,12 @@ impl Journal {
         true
     }
 
-    /// The table has what is frozen: its segment becomes the spare.
+    /// The table has all generations up to `taken_over`: the frozen segment, if it is of one of them, becomes the spare.
     ///
     /// A crash before the new header is durable leaves frames that the table has; they are passed over. If the header came
     /// before the table's commit, a crash in between would lose what was frozen.
-    pub(crate) fn recycle(&self) -> Result<(), ApplyError> {
-        let frozen = self.turns.lock().frozen.take();
+    pub(crate) fn recycle(&self, taken_over: u64) -> Result<(), ApplyError> {
+        let frozen = self.turns.lock().frozen.take_if(|frozen| frozen.generation <= taken_over);
         let Some(frozen) = frozen else { return Ok(()) };
         let recycled = frozen.recycle(&self.store, self.bytes_max);
         self.syncs.fetch_add(1, Ordering::Relaxed);

@@ -2,8 +2,8 @@
 
 use super::{
     Journal, JournalOptions, Logged, decode,
-    header::{self, Found, HEADER_BYTES, Header},
-    replay,
+    header::{self, Found, Header},
+    replay::{self, Placed},
     segment::{self, SLOTS, Segment},
 };
 use crate::storage::{
@@ -148,12 +148,10 @@ impl Opened {
             return self.restart(table.generation);
         }
         let JournalOptions { store, bytes_max, .. } = self.options;
-        // Of the last frame and of the headers nobody knows whether they are durable.
-        let last = self.segments.iter().rposition(|segment| segment.last.is_some());
-        for (number, segment) in self.segments.iter().enumerate() {
-            let frame = segment.last.filter(|_| last == Some(number));
-            let parts: Vec<_> = std::iter::once((0, HEADER_BYTES)).chain(frame).collect();
-            segment.resume(&self.options)?.write_again(&segment.bytes, &parts).map_err(unsure)?;
+        let last = self.segments.iter().rev().find(|segment| segment.last.is_some());
+        if let Some((segment, (position, len))) = last.and_then(|segment| Some((segment, segment.last?))) {
+            let placed = Placed { batch: 0, body: &[], position, len };
+            segment.resume(&self.options)?.write_again(&placed, &segment.bytes).map_err(unsure)?;
         }
         let mut segments = self.segments.iter();
         let first = segments.next().map(|segment| segment.resume(&self.options)).transpose()?;
@@ -162,8 +160,8 @@ impl Opened {
             (Some(first), Some(second)) if second.last.is_some() => {
                 Ok(Journal::new(store, bytes_max, second.resume(&self.options)?, None, Some(first)))
             }
-            (Some(first), Some(second)) => Ok(Journal::new(store, bytes_max, first, Some(second.resume(&self.options)?), None)),
-            (Some(first), None) => {
+            // A spare segment may have a header that only readers see, after a failed sync: it starts anew as well.
+            (Some(first), _) => {
                 let spare = self.options.start(first.generation + 1)?;
                 Ok(Journal::new(store, bytes_max, first, Some(spare), None))
             }
@@ -189,14 +187,13 @@ impl Loaded {
 impl JournalOptions {
     /// Starts a generation in its file, which is made if there is none.
     fn start(&self, generation: u64) -> Result<Segment, ApplyError> {
-        let file = match segment::open_file(&*self.disk, &self.name, generation).map_err(not_done)? {
-            Some(file) => file,
-            None => {
-                let file = self.disk.create(&segment::name_of(&self.name, generation)).map_err(not_done)?;
-                // Before the store file says that it has a journal.
-                self.disk.sync().map_err(unsure)?;
-                file
-            }
+        let file = if let Some(file) = segment::open_file(&*self.disk, &self.name, generation).map_err(not_done)? {
+            file
+        } else {
+            let file = self.disk.create(&segment::name_of(&self.name, generation)).map_err(not_done)?;
+            // Before the store file says that it has a journal.
+            self.disk.sync().map_err(unsure)?;
+            file
         };
         Segment::start(file, &self.store, generation, segment::first_bytes(self.bytes_max))
     }

@@ -79,7 +79,7 @@ mod tests {
     fn segment(batches: std::ops::Range<u64>) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut ends) = (vec![0; HEADER_BYTES], Vec::new());
         for batch in batches {
-            append(&mut bytes, batch, &vec![7; (batch as usize * 37) % 900]);
+            append(&mut bytes, batch, &vec![7; usize::try_from(batch * 37 % 900).unwrap()]);
             ends.push(bytes.len());
         }
         bytes.extend([0; 4096]);

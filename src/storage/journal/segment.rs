@@ -3,6 +3,7 @@
 use super::{
     frame,
     header::{HEADER_BYTES, Header},
+    replay::Placed,
 };
 use crate::storage::{
     disk::{Disk, DiskFile, FileId},
@@ -15,7 +16,7 @@ use std::{io, sync::Arc};
 pub(crate) const SLOTS: u64 = 2;
 /// What a new file has. Each time it was filled it gets twice as long, up to its limit.
 const BYTES_FIRST: u64 = 256 * 1024;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file and the generation of frames in it.
 #[derive(Debug)]
@@ -91,13 +92,11 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes parts of what an earlier open left once more: places and lengths in the file's `bytes`. That open may have ended
-    /// between a write and the end of its sync, or because of a sync that failed: then readers see what the disk does not have.
-    pub(crate) fn write_again(&self, bytes: &[u8], parts: &[(usize, usize)]) -> io::Result<()> {
-        for &(position, len) in parts {
-            if let Some(part) = bytes.get(position..position + len) {
-                self.file.write_at(position as u64, part)?;
-            }
+    /// Writes the last frame of an earlier open once more. That open may have ended between the frame's write and the end of
+    /// its sync, or because of a sync that failed: then readers see what the disk does not have.
+    pub(crate) fn write_again(&self, frame: &Placed<'_>, bytes: &[u8]) -> io::Result<()> {
+        if let Some(bytes) = bytes.get(frame.position..frame.position + frame.len) {
+            self.file.write_at(frame.position as u64, bytes)?;
         }
         self.file.sync()
     }

@@ -1,0 +1,122 @@
+//! This crate, with its defaults (but for the cache, which everybody gets, and the sweep: nothing expires here).
+
+use super::CACHE_BYTES;
+use crate::{
+    engine::timed,
+    load::{self, REQUEST, Request},
+    system::{Answer, Caller, System},
+};
+use idemstore::{Begin, Fingerprint, Key, Lease, Options, OutcomeKind, Store};
+use std::{
+    fs,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+/// Payments in flight while the store is filled; its queue takes 4096 commands.
+const IN_FLIGHT: u64 = 2000;
+const WEEK: Duration = Duration::from_hours(7 * 24);
+
+pub struct Idemstore(Store);
+
+struct StoreCaller<'s> {
+    store: &'s Store,
+    lease: Option<Lease>,
+}
+
+fn key(id: &str) -> Key {
+    Key::new("payments", id).unwrap()
+}
+
+impl Idemstore {
+    pub fn open(directory: &std::path::Path, records: u64) -> Self {
+        fs::create_dir(directory).unwrap();
+        let options = Options::new().sweep_interval(None).cache_bytes(CACHE_BYTES);
+        let store = options.create(directory.join("payments.idem")).unwrap();
+        timed("idemstore", records, || fill(&store, records));
+        Self(store)
+    }
+}
+
+impl System for Idemstore {
+    fn caller(&self) -> Box<dyn Caller + '_> {
+        Box::new(StoreCaller { store: &self.0, lease: None })
+    }
+}
+
+impl Caller for StoreCaller<'_> {
+    fn begin(&mut self, id: &str, request: &Request) -> Answer {
+        match self.store.begin(&key(id), Fingerprint::from_bytes(*request)).unwrap() {
+            Begin::Fresh(lease) => {
+                self.lease = Some(lease);
+                Answer::Fresh
+            }
+            Begin::Replay(outcome) => Answer::Replay(outcome.payload().to_vec()),
+            Begin::InFlight { .. } => Answer::Running,
+            Begin::Mismatch => Answer::Mismatch,
+            other @ Begin::Takeover(_) => panic!("no lease ends here: {other:?}"),
+        }
+    }
+
+    fn complete(&mut self, id: &str, payload: &[u8]) {
+        let lease = self.lease.take().expect("begun by this caller");
+        assert_eq!(lease.key().id(), id);
+        lease.complete(payload).unwrap();
+    }
+}
+
+/// Completes `records` keys, thousands to a commit.
+fn fill(store: &Store, records: u64) {
+    for first in (0..records).step_by(usize::try_from(IN_FLIGHT).unwrap()) {
+        let numbers = first..records.min(first + IN_FLIGHT);
+        let begin = |number| Box::pin(store.begin_async(&key(&load::id(number)), Fingerprint::from_bytes(REQUEST)));
+        let mut begins: Vec<_> = numbers.clone().map(begin).collect();
+        // The first poll submits.
+        let early: Vec<_> = begins.iter_mut().map(|begin| poll_once(begin.as_mut())).collect();
+        let answers = begins.into_iter().zip(early).map(|(begin, early)| match early {
+            Poll::Ready(answer) => answer.unwrap(),
+            Poll::Pending => block_on(begin).unwrap(),
+        });
+        let leases: Vec<Lease> = answers.map(fresh).collect();
+        let end = |(lease, number): (&Lease, u64)| {
+            let payload = load::payload(number);
+            store.end_async(lease.key(), lease.token(), OutcomeKind::Completed, &payload, Some(WEEK))
+        };
+        let ends: Vec<_> = leases.iter().zip(numbers).map(end).collect();
+        for end in ends {
+            end.wait().unwrap();
+        }
+    }
+}
+
+fn fresh(answer: Begin) -> Lease {
+    match answer {
+        Begin::Fresh(lease) => lease,
+        other => panic!("a new key is fresh, not {other:?}"),
+    }
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
