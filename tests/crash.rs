@@ -3,6 +3,8 @@
 //!
 //! `IDEMSTORE_SEED` repeats a run, `IDEMSTORE_CRASH_IMAGES` and `IDEMSTORE_MUTANTS` set how many cases there are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, missing_docs)]
+// A desk and its disk.
+#![allow(clippy::similar_names)]
 
 #[path = "crash/bit_flips.rs"]
 mod bit_flips;

@@ -1,10 +1,16 @@
 //! A simulated disk with the durability of POSIX and nothing more: what was not synced is at the mercy of a power cut.
 
-use super::content::{Content, PAGE_BYTES};
-use idemstore::disk::{Disk, DiskFile, FileId};
+mod platter;
+mod sim_files;
+
+pub(crate) use platter::{Frozen, Inode, NameChange, Unsynced};
+
+use super::content::PAGE_BYTES;
+use idemstore::disk::{Disk, DiskFile};
+use sim_files::SimFile;
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    io,
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
@@ -25,39 +31,6 @@ pub(crate) enum Operation {
     Write,
     SetLen,
     Sync,
-}
-
-/// A change of a file that is not durable yet.
-#[derive(Clone, Debug)]
-pub(crate) enum Unsynced {
-    Write(usize, Arc<[u8]>),
-    SetLen(usize),
-}
-
-/// A change of a name that is not durable yet; each is one step.
-#[derive(Clone, Debug)]
-pub(crate) enum NameChange {
-    Link(String, u64),
-    Rename(String, String, u64),
-    Unlink(String),
-}
-
-/// A file: what the platter has, what readers see, and the way from the one to the other.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Inode {
-    pub(crate) durable: Content,
-    pub(crate) seen: Content,
-    pub(crate) unsynced: Vec<Unsynced>,
-}
-
-/// All of a disk at one instant.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Frozen {
-    pub(crate) files: BTreeMap<u64, Inode>,
-    pub(crate) names: BTreeMap<String, u64>,
-    pub(crate) durable_names: BTreeMap<String, u64>,
-    pub(crate) name_changes: Vec<NameChange>,
-    pub(crate) next_inode: u64,
 }
 
 /// An error to inject.
@@ -115,12 +88,6 @@ pub(crate) struct SimDisk(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     gate_moved: Condvar,
-}
-
-struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-    holds_lock: Mutex<bool>,
 }
 
 impl Default for SimDisk {
@@ -243,7 +210,7 @@ impl SimDisk {
 
     fn handle(&self, state: &mut State, inode: u64) -> Arc<dyn DiskFile> {
         *state.handles.entry(inode).or_default() += 1;
-        Arc::new(SimFile { disk: self.clone(), inode, holds_lock: Mutex::new(false) })
+        Arc::new(SimFile::new(self, inode))
     }
 
     /// Everything starts here: whoever watches sees it, and it may fail.
@@ -346,172 +313,5 @@ impl State {
     fn change_name(&mut self, change: NameChange) {
         change.apply(&mut self.now.names);
         self.now.name_changes.push(change);
-    }
-}
-
-impl Unsynced {
-    pub(crate) fn apply(&self, content: &mut Content) {
-        match self {
-            Self::Write(offset, bytes) => content.write(*offset, bytes),
-            Self::SetLen(len) => content.set_len(*len),
-        }
-    }
-}
-
-impl NameChange {
-    pub(crate) fn apply(&self, names: &mut BTreeMap<String, u64>) {
-        match self {
-            Self::Link(name, inode) => drop(names.insert(name.clone(), *inode)),
-            Self::Rename(from, to, inode) => {
-                if names.get(from) == Some(inode) {
-                    names.remove(from);
-                }
-                names.insert(to.clone(), *inode);
-            }
-            Self::Unlink(name) => drop(names.remove(name)),
-        }
-    }
-}
-
-impl Disk for SimDisk {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.start(Operation::Open)?;
-        let inode = state.inode(name)?;
-        Ok(self.handle(&mut state, inode))
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.start(Operation::Create)?;
-        if state.now.names.contains_key(name) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let inode = state.now.next_inode;
-        state.now.next_inode += 1;
-        state.now.files.insert(inode, Inode::default());
-        state.change_name(NameChange::Link(name.to_owned(), inode));
-        Ok(self.handle(&mut state, inode))
-    }
-
-    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
-        if self.state().now.names.contains_key(to) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        self.rename_over(from, to)
-    }
-
-    fn rename_over(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.start(Operation::Rename)?;
-        let inode = state.inode(from)?;
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
-        Ok(())
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.start(Operation::Remove)?;
-        state.inode(name)?;
-        state.change_name(NameChange::Unlink(name.to_owned()));
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.start(Operation::DirSync)?;
-        if state.lie != Lie::Directory {
-            state.now.name_changes.clear();
-            state.now.durable_names = state.now.names.clone();
-        }
-        Ok(())
-    }
-
-    fn id(&self, name: &str) -> io::Result<FileId> {
-        self.start(Operation::Identify)?.inode(name).map(|inode| FileId(7, inode))
-    }
-
-    fn check_private(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn path(&self, name: &str) -> String {
-        format!("simulated:{name}")
-    }
-}
-
-impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
-        let mut state = self.disk.start(Operation::Length)?;
-        Ok(state.file(self.inode).seen.len() as u64)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.disk.start(Operation::SetLen)?;
-        let file = state.file(self.inode);
-        file.seen.set_len(len as usize);
-        file.unsynced.push(Unsynced::SetLen(len as usize));
-        Ok(())
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        let mut state = self.disk.start(Operation::Read)?;
-        state.file(self.inode).seen.read(offset as usize, into)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let offset = offset as usize;
-        let written = self.disk.start(Operation::Write).and_then(|state| state.check_space(self.inode, offset, bytes.len()));
-        let part = if written.is_ok() { bytes } else { self.disk.state().part_of_failed_write(bytes) };
-        let mut state = self.disk.state();
-        if written.is_ok() || state.check_space(self.inode, offset, part.len()).is_ok() {
-            state.write(self.inode, offset, part);
-        }
-        written
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        match self.disk.start(Operation::Sync) {
-            Ok(mut state) => state.sync_file(self.inode),
-            Err(error) => {
-                self.disk.state().lose_unsynced(self.inode);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        let (mut holds, mut state) = (self.holds_lock.lock().unwrap(), self.disk.state());
-        if !*holds && !state.locked.contains(&self.inode) {
-            state.locked.push(self.inode);
-            *holds = true;
-        }
-        Ok(*holds)
-    }
-
-    fn id(&self) -> io::Result<FileId> {
-        self.disk.start(Operation::Identify).map(|_| FileId(7, self.inode))
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if *self.holds_lock.lock().unwrap() {
-            state.locked.retain(|&inode| inode != self.inode);
-        }
-        let users = state.handles.get_mut(&self.inode).unwrap();
-        *users -= 1;
-        if *users == 0 {
-            state.handles.remove(&self.inode);
-        }
-    }
-}
-
-impl fmt::Debug for SimDisk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimDisk")
-    }
-}
-
-impl fmt::Debug for SimFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimFile({})", self.inode)
     }
 }

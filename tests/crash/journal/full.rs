@@ -21,7 +21,9 @@ fn background(options: Options) -> Options {
     inline(options).background_checkpoints(true)
 }
 
-const MODES: [(&str, fn(Options) -> Options); 2] = [("inline", inline), ("background", background)];
+type Mode = fn(Options) -> Options;
+
+const MODES: [(&str, Mode); 2] = [("inline", inline), ("background", background)];
 
 impl Desk {
     /// Space is back: new keys are taken again, after a second or a few.

@@ -25,8 +25,16 @@ fn at_work() -> Desk {
     desk
 }
 
+fn remove_all(disk: &SimDisk, names: &[&str]) {
+    for name in names {
+        disk.remove(name).unwrap();
+    }
+}
+
 fn put_all(from: &SimDisk, names: &[&str], to: &SimDisk) {
-    names.iter().for_each(|name| to.put(name, &from.bytes(name)));
+    for name in names {
+        to.put(name, &from.bytes(name));
+    }
 }
 
 #[test]
@@ -47,12 +55,12 @@ fn a_store_file_in_use_without_its_journal_is_refused() {
     let disk = crashed(&at_work());
     for gone in [&SEGMENTS[..1], &SEGMENTS[1..], &SEGMENTS] {
         let disk = copy(&disk);
-        gone.iter().for_each(|name| disk.remove(name).unwrap());
+        remove_all(&disk, gone);
         let message = assert_refused(&disk, ErrorKind::Restored);
         assert!(message.contains("accept_restored"), "{message}");
     }
     // Accepted, it works on with what the store file has.
-    SEGMENTS.iter().for_each(|name| disk.remove(name).unwrap());
+    remove_all(&disk, &SEGMENTS);
     let store = accept(&disk).unwrap();
     let Begin::Fresh(_) = store.begin(&key(100_000), fingerprint(100_000)).unwrap() else { panic!("a new key") };
     drop(store);
@@ -65,7 +73,7 @@ fn a_store_that_was_closed_needs_no_journal() {
     desk.store.close().unwrap();
     for gone in [&SEGMENTS[..1], &SEGMENTS[1..], &SEGMENTS] {
         let disk = crashed(&desk);
-        gone.iter().for_each(|name| disk.remove(name).unwrap());
+        remove_all(&disk, gone);
         check_disk(&disk, &desk.book).unwrap();
         check_disk(&crashed_again(&disk), &desk.book).unwrap();
     }

@@ -36,9 +36,10 @@ fn killed(already: usize, is_begin: bool) -> (Desk, Killed) {
         }
     });
     let mut book = desk.book.clone();
-    match is_begin {
-        true => assert_eq!(desk.begin(), number),
-        false => desk.complete(number, 90),
+    if is_begin {
+        assert_eq!(desk.begin(), number);
+    } else {
+        desk.complete(number, 90);
     }
     desk.disk.untap();
     std::mem::swap(&mut book, &mut desk.book);
@@ -129,7 +130,9 @@ fn a_header_that_was_only_in_the_page_cache_is_durable_before_anything_relies_on
         let (desk, mut frozen) = killed_while_recycling();
         if has_failed {
             let inodes: Vec<u64> = SEGMENTS.iter().map(|name| frozen.names[*name]).collect();
-            inodes.iter().for_each(|inode| frozen.files.get_mut(inode).unwrap().unsynced.clear());
+            for inode in &inodes {
+                frozen.files.get_mut(inode).unwrap().unsynced.clear();
+            }
         }
         let disk = same_computer(&frozen);
         let store = open(&disk).unwrap();

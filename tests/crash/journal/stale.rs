@@ -6,7 +6,7 @@ use super::{
         rng::{Rng, seed},
     },
     Desk, SEGMENTS, check_disk,
-    segment::Segment,
+    segment::{Frame, Segment},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ fn frames_of_a_recycled_segment_never_come_back() {
         for name in SEGMENTS {
             let segment = Segment::of(&desk.disk, name);
             if let Some(last) = before.get(name).filter(|last| last.generation != segment.generation) {
-                old.insert(name, last.frames.iter().map(|frame| frame.end()).collect());
+                old.insert(name, last.frames.iter().map(Frame::end).collect());
             }
             before.insert(name, segment);
         }
