@@ -51,14 +51,19 @@ struct Figures {
 
 impl Figures {
     fn saw(&mut self, frozen: &Frozen) {
-        let has = |name, is: fn(&Unsynced) -> bool| file(frozen, name).is_some_and(|file| file.unsynced.iter().any(is));
-        let commits = has(NAME, |_| true);
-        let appends = SEGMENTS.iter().any(|name| has(name, |change| matches!(change, Unsynced::Write(at, _) if *at > 0)));
+        let (commits, appends) = at_work(frozen);
         self.images += 1;
         self.in_a_commit += u64::from(commits);
         self.in_an_append += u64::from(appends);
         self.in_both += u64::from(commits && appends);
     }
+}
+
+/// Whether a commit of the checkpoint thread and an append of the writer are under way.
+fn at_work(frozen: &Frozen) -> (bool, bool) {
+    let has = |name, is: fn(&Unsynced) -> bool| file(frozen, name).is_some_and(|file| file.unsynced.iter().any(is));
+    let appends = SEGMENTS.iter().any(|name| has(name, |change| matches!(change, Unsynced::Write(at, _) if *at > 0)));
+    (has(NAME, |_| true), appends)
 }
 
 /// One caller, who has keys of its own.
@@ -122,7 +127,9 @@ fn images(seed: u64, wanted: usize, lie: Lie) -> (Vec<(Frozen, Accounts)>, u64) 
     let (keep, seen, full, mut rng) = (kept.clone(), accounts.clone(), enough.clone(), Rng::new(!seed));
     disk.tap(move |operation, now| {
         let mut keep = keep.lock().unwrap();
-        if is_change(operation) && rng.chance(1, 6) && keep.len() < wanted {
+        // Above all the moments at which both are at work.
+        let kept_of_16 = if at_work(now) == (true, true) { 8 } else { 1 };
+        if is_change(operation) && keep.len() < wanted && rng.chance(kept_of_16, 16) {
             keep.push((now.clone(), seen.lock().unwrap().clone()));
         }
         full.store(keep.len() >= wanted, Ordering::Relaxed);
