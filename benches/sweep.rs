@@ -24,8 +24,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A sweep may raise the 99th percentile of begins this much.
 const P99_FACTOR_MAX: f64 = 3.0;
 
-/// A sweep that removes nothing for that long has stopped.
-const STUCK: Duration = Duration::from_secs(20);
+/// A sweep in the background that removes nothing for that long has done what it does by itself. It leaves a run alone of which
+/// less than half has expired.
+const DONE: Duration = Duration::from_millis(500);
 
 /// Who sweeps.
 #[derive(Clone, Copy, PartialEq)]
@@ -90,13 +91,14 @@ fn sweep(store: &Store, sweeper: Sweeper, goal: u64) {
         Sweeper::ByHand => drop(store.sweep().unwrap()),
         Sweeper::Background => {
             let (mut swept, mut progressed) = (0, Instant::now());
-            while swept < goal && progressed.elapsed() < STUCK {
+            while swept < goal && progressed.elapsed() < DONE {
                 thread::sleep(Duration::from_millis(5));
                 let now = store.stats().unwrap().swept;
                 if now > swept {
                     (swept, progressed) = (now, Instant::now());
                 }
             }
+            let _rest = store.sweep().unwrap();
         }
     }
 }

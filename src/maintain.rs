@@ -37,7 +37,7 @@ pub struct VerifyReport {
     pub damaged: u64,
     /// The first 1000 of those; `None` for a key that is damaged itself.
     pub damaged_keys: Vec<Option<Key>>,
-    /// Records without their index entry: they would not be swept in time.
+    /// Records in flight without their index entry: they would not be swept in time.
     pub unindexed: u64,
     /// Index entries without their record: the sweep removes them.
     pub astray: u64,
@@ -136,14 +136,14 @@ impl Store {
     pub fn verify(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<VerifyReport> {
         let storage = &self.shared().storage;
         let failed = |error: StorageError| error.into_error("verifying");
-        let before = storage.counts();
+        let (before, state) = (storage.counts(), storage.state());
         let (mut report, mut found) = (VerifyReport::default(), Counts::default());
-        storage.walk(VERIFY_RECORDS, |rows| {
-            for row in rows {
+        storage.walk_pages(VERIFY_RECORDS, |_, rows| {
+            for row in &rows {
                 report.add(row);
                 found.add(row);
             }
-            report.unindexed += storage.unindexed(rows).map_err(failed)?;
+            report.unindexed += storage.unindexed(&rows).map_err(failed)?;
             proceed(&mut on_progress, report.records, before.records())
         })?;
         let mut after = None;
@@ -155,7 +155,8 @@ impl Store {
                 break;
             }
         }
-        let is_unchanged = before == storage.counts();
+        found.add_up(storage.shadowed());
+        let is_unchanged = state == storage.state();
         report.counts_match = (is_unchanged && report.damaged == 0).then_some(found == before);
         Ok(report)
     }
@@ -242,6 +243,12 @@ impl VerifyReport {
 }
 
 impl Counts {
+    fn add_up(&mut self, other: Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.bytes += other.bytes;
+    }
+
     fn add(&mut self, row: &ScanRow) {
         self.bytes += row.bytes as u64;
         for state in [State::InFlight, State::Completed, State::Failed] {

@@ -124,11 +124,15 @@ impl Message {
     /// The memory that the message holds on to, roughly.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Command(request) => match &request.command {
-                Command::End { payload, .. } => payload.len(),
-                Command::Resolve { ending: Some(ending) } => ending.payload.len(),
-                _ => 0,
-            },
+            Self::Command(request) => {
+                let seen = request.seen.as_ref().and_then(|seen| seen.record.as_ref());
+                let own = match &request.command {
+                    Command::End { payload, .. } => payload.len(),
+                    Command::Resolve { ending: Some(ending) } => ending.payload.len(),
+                    _ => 0,
+                };
+                own + seen.map_or(0, |record| record.payload.len())
+            }
             #[cfg(feature = "ndjson")]
             Self::Import { records, .. } => records.iter().map(|(_, record)| record.payload.len()).sum(),
             _ => 0,

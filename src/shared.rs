@@ -6,7 +6,7 @@ use crate::{
     poison::Poison,
     queue::{Claim, Message, Queue, Reply, Request, closed},
     stats::StatsCell,
-    storage::{Seen, Storage},
+    storage::{ApplyError, Seen, Storage},
     sync::{Mutex, promise::Promise},
     time::{ClockGuard, millis},
     timer::Timer,
@@ -141,9 +141,19 @@ impl Shared {
     /// The checkpoint thread.
     pub(crate) fn run_checkpoints(&self) {
         let _stop = StopOnPanic { shared: self, thread: "checkpoint" };
-        if let Err(cause) = self.storage.run_checkpoints() {
+        if let Err(cause) = self.storage.run_checkpoints(|removed| self.stats.swept(removed)) {
             self.stop_writing(cause.into_error(format!("writing {}", self.storage.path())).to_string());
         }
+    }
+
+    /// Makes the public error of a write that did not go through the writer; stops all writes if nobody knows what came of it.
+    pub(crate) fn failed_to_write(&self, context: &str, error: ApplyError) -> Error {
+        let is_indeterminate = matches!(error, ApplyError::Indeterminate(_));
+        let error = error.into_error(format!("{context} {}", self.storage.path()));
+        if is_indeterminate {
+            self.stop_writing(error.to_string());
+        }
+        error
     }
 
     /// What a promise means that nobody fulfilled.

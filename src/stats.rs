@@ -128,7 +128,7 @@ impl Store {
             commits,
             io: shared.storage.io(),
             journal: shared.storage.journal_stats(),
-            swept,
+            swept: swept + shared.storage.merged_away(),
             sweep_lag: lag,
             oldest_in_flight,
             waiting: shared.waiters.count(),

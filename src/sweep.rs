@@ -55,6 +55,15 @@ impl Store {
     pub fn sweep(&self) -> Result<SweepReport> {
         let shared = self.shared();
         let mut report = SweepReport::default();
+        shared.check_writable()?;
+        // In this order: looking at the clock may settle its doubt.
+        let now = shared.now().wall;
+        if shared.clock_doubted().is_none() {
+            let removed = shared.storage.sweep_all(now);
+            let removed = removed.map_err(|error| shared.failed_to_write("sweeping", error))?;
+            shared.stats.swept(removed);
+            (report.examined, report.removed) = (removed, removed);
+        }
         let mut after = None;
         loop {
             let limit = shared.settings.sweep_batch;

@@ -199,7 +199,12 @@ impl Writer {
         if self.shared.clock_doubted().is_some() {
             return Ok(SweepStep { paused: true, ..SweepStep::default() });
         }
-        let due = self.shared.storage.due(now.wall, after, limit);
+        let storage = &self.shared.storage;
+        if after.is_none() {
+            let removed = storage.sweep_soon(now.wall);
+            self.shared.stats.swept(removed.map_err(|error| self.shared.failed_to_write("sweeping", error))?);
+        }
+        let due = storage.due(now.wall, after, limit);
         Ok(plan.sweep(due.map_err(|error| error.into_error("sweeping"))?))
     }
 

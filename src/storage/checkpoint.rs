@@ -9,13 +9,9 @@
 use super::{
     Storage,
     error::{ApplyError, StorageError},
-    journal::{Active, Journal},
-    keys::{IndexEntry, Place, scope_prefix, storage_key},
-    meta::Meta,
-    recent::{Base, Slot, Slots},
-    scan,
-    table::{RowChange, Rows},
-    view::View,
+    journal::{Active, Journal, Wanted},
+    meta::{CountsDelta, Meta},
+    settled::settled,
 };
 use crate::Scope;
 use std::{
@@ -33,6 +29,7 @@ pub(crate) struct Tail {
     pub(crate) audit: Vec<(u64, Vec<u8>)>,
     /// Index entries that belong to no record.
     pub(crate) stale: Vec<Vec<u8>>,
+    pub(crate) counts: CountsDelta,
 }
 
 /// The tails of the active and the frozen generation.
@@ -64,7 +61,7 @@ impl Storage {
         self.freeze(generation);
         if self.options.checkpoint_inline {
             // What fails here is tried again when its segment is needed.
-            if let Err(error) = self.checkpoint(journal) {
+            if let Err(error) = self.checkpoint(journal).and_then(|()| self.merge_runs()) {
                 journal.note_failure(journal.failed(error).into_cause());
             }
         } else {
@@ -100,7 +97,7 @@ impl Storage {
         // On close, as soon as nothing is left for another checkpoint.
         let is_last = self.closing.load(Ordering::Acquire) && meta.batch == self.meta.lock().batch;
         let is_live = u8::from(!is_last);
-        let rows = rows(self, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
+        let rows = settled(self, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
         self.database.commit(&rows, &self.reserve)?;
         self.recent.settle();
         self.tails.lock().frozen = None;
@@ -111,21 +108,34 @@ impl Storage {
     pub(super) fn settle_all(&self) -> Result<(), ApplyError> {
         let journal = self.journal()?;
         let mut active = journal.active();
-        self.checkpoint(&journal)?;
+        self.settle_active(&journal, &mut active)
+    }
+
+    /// As [`settle_all`](Self::settle_all), unless somebody is writing. The writer waits for the thread of the checkpoints now and
+    /// then, so that thread must not wait for the writer.
+    pub(super) fn try_settle_all(&self) -> Result<(), ApplyError> {
+        let journal = self.journal()?;
+        let Some(mut active) = journal.try_active() else { return Ok(()) };
+        self.settle_active(&journal, &mut active)
+    }
+
+    fn settle_active(&self, journal: &Journal, active: &mut Active<'_>) -> Result<(), ApplyError> {
+        self.checkpoint(journal)?;
         if !active.is_empty() {
-            self.turn(&journal, &mut active)?;
+            self.turn(journal, active)?;
             // In the background it may be under way; this waits for it.
-            self.checkpoint(&journal)?;
+            self.checkpoint(journal)?;
         }
         Ok(())
     }
 
-    /// The checkpoints in the background: works until the journal is stopped. Returns why nobody may write any more.
-    pub(crate) fn run_checkpoints(&self) -> Result<(), StorageError> {
+    /// The work in the background: checkpoints, and what keeps the runs in order, until the journal is stopped. Tells how many
+    /// records it removes. Returns why nobody may write any more.
+    pub(crate) fn run_checkpoints(&self, mut on_swept: impl FnMut(u64)) -> Result<(), StorageError> {
         let Ok(journal) = self.journal() else { return Ok(()) };
         let _stop = StopJournal(&journal);
-        while journal.await_wanted() {
-            match self.checkpoint(&journal) {
+        while let Some(wanted) = journal.await_wanted() {
+            match self.do_wanted(&journal, wanted, &mut on_swept) {
                 Ok(()) => (),
                 Err(ApplyError::NotDone(cause)) => journal.note_failure(cause),
                 Err(ApplyError::Indeterminate(cause)) => {
@@ -135,6 +145,16 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    fn do_wanted(&self, journal: &Journal, wanted: Wanted, on_swept: &mut impl FnMut(u64)) -> Result<(), ApplyError> {
+        if wanted.checkpoint {
+            self.checkpoint(journal)?;
+        }
+        if let Some(now) = wanted.sweep {
+            on_swept(self.sweep_lightly(now)?);
+        }
+        self.merge_runs()
     }
 
     /// Ends the checkpoints in the background.
@@ -173,46 +193,6 @@ impl Drop for StopJournal<'_> {
     fn drop(&mut self) {
         self.0.stop();
     }
-}
-
-fn rows(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError> {
-    let shards = storage.recent.frozen();
-    storage.database.view(|view, _| {
-        let table = view.meta()?;
-        let mut index_removed = tail.stale.clone();
-        let mut records = Vec::with_capacity(shards.iter().map(|shard| shard.len()).sum());
-        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
-            records.extend(row(&view, storage_key(key), slot, &mut index_removed)?);
-        }
-        records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
-        let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
-        let scopes = scopes.map(|(scope, delta)| {
-            let prefix = scope_prefix(scope);
-            let records = view.scope_records(&prefix)?.saturating_add_signed(*delta);
-            Ok((prefix, records))
-        });
-        let scopes = scopes.collect::<Result<_, StorageError>>()?;
-        let audit_removed = (table.audit_first..meta.audit_first).collect();
-        let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();
-        let meta = Meta { incarnation: table.incarnation, is_backup: table.is_backup, ..meta };
-        Ok(Rows { records, index_removed, scopes, audit, audit_removed, meta })
-    })
-}
-
-/// The change of one key; `None` if it came and went within the generation.
-fn row(view: &View<'_>, storage_key: Vec<u8>, slot: &Slot, stale: &mut Vec<Vec<u8>>) -> Result<Option<RowChange>, StorageError> {
-    let before: Option<Place> = match slot.base {
-        Base::Absent if slot.record.is_none() => return Ok(None),
-        Base::Absent => None,
-        Base::At(place) => Some(place),
-        Base::Damaged => {
-            // A damaged record does not say which index entry is its own.
-            let entries = scan::in_flight_entries_of(view, &storage_key)?;
-            stale.extend(entries.iter().map(IndexEntry::to_bytes));
-            None
-        }
-    };
-    Ok(Some(RowChange { storage_key, before, after: slot.record.clone() }))
 }
 
 #[cfg(test)]

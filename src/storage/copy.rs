@@ -7,6 +7,7 @@ use super::{
     error::StorageError,
     journal::Active,
     lifecycle::{create_temporary, temporary_name, write_new},
+    run::Chunk,
     table::{COPIED, Rows, Table},
     view::View,
 };
@@ -108,8 +109,13 @@ fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'
             let Some((last, _)) = piece.rows.last() else { break };
             after = Some(last.clone());
             target.insert_rows(table, &piece.rows)?;
-            if table == "records" {
-                copied += piece.rows.len() as u64;
+            let records: usize = match table {
+                "records" => piece.rows.len(),
+                "chunks" => piece.rows.iter().filter_map(|(_, chunk)| Chunk::new(chunk)).map(|chunk| chunk.len()).sum(),
+                _ => 0,
+            };
+            if records > 0 {
+                copied += records as u64;
                 if on_rows(copied).is_break() {
                     return Ok(false);
                 }

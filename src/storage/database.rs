@@ -5,7 +5,9 @@ use super::{
     disk::{DiskFile, FileId},
     error::{ApplyError, StorageError},
     frame::StoreId,
+    meta::{CountsDelta, Meta},
     reserve::Reserve,
+    run::Rewrite,
     table::{Rows, Table},
     view::View,
 };
@@ -68,13 +70,31 @@ impl Database {
         let open = self.current().map_err(ApplyError::NotDone)?;
         match open.table.commit(rows) {
             Ok(()) => Ok(()),
-            Err(cause) => self.recover(&open, cause, rows, reserve),
+            Err(cause) => self.recover(&open, cause, |found| *found == rows.meta, reserve).map(drop),
+        }
+    }
+
+    /// Puts one run in the place of several, durably. Returns by how much the counts change.
+    pub(crate) fn rewrite(&self, rewrite: &Rewrite, reserve: &Reserve) -> Result<CountsDelta, ApplyError> {
+        let open = self.current().map_err(ApplyError::NotDone)?;
+        match open.table.rewrite(rewrite) {
+            Ok(changed) => Ok(changed),
+            Err(cause) => {
+                let found = self.recover(&open, cause, |found| found.runs_version == rewrite.version(), reserve)?;
+                Ok(found.counts.since(rewrite.meta.counts))
+            }
         }
     }
 
     /// Finds out what a failed commit left. If no sync failed, the operating system's view of the file is coherent: open
     /// the database anew and look which state it holds.
-    fn recover(&self, open: &Open, cause: StorageError, wanted: &Rows, reserve: &Reserve) -> Result<(), ApplyError> {
+    fn recover(
+        &self,
+        open: &Open,
+        cause: StorageError,
+        is_there: impl Fn(&Meta) -> bool,
+        reserve: &Reserve,
+    ) -> Result<Meta, ApplyError> {
         if open.table.health().sync_failed() {
             return Err(ApplyError::Indeterminate(cause));
         }
@@ -92,11 +112,12 @@ impl Database {
         let table = Arc::new(table);
         self.replace(Open { table: table.clone(), ..open.clone() });
         drop(recovering);
-        if found != wanted.meta {
+        if !is_there(&found) {
             return Err(ApplyError::NotDone(cause));
         }
         // The rows are there, yet the last sync may not have run: a commit on top of it makes them durable.
-        table.commit(&Rows::meta_only(wanted.meta)).map_err(ApplyError::Indeterminate)
+        table.commit(&Rows::meta_only(found)).map_err(ApplyError::Indeterminate)?;
+        Ok(found)
     }
 
     /// Puts another file or database in the place of the current one, unless it was closed.

@@ -27,6 +27,11 @@ impl CheckKey {
         Self(blake3::derive_key("idemstore 2026-11-21 block check v1", store))
     }
 
+    /// For the hashes by which filters know keys.
+    pub(crate) fn for_filters(store: &StoreId) -> Self {
+        Self(blake3::derive_key("idemstore 2026-11-21 filter hash v1", store))
+    }
+
     /// For the frames of one generation of the journal.
     pub(crate) fn for_frames(store: &StoreId, generation: u64, salt: &[u8; 16]) -> Self {
         let material = [&store[..], &generation.to_le_bytes(), salt].concat();

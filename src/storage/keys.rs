@@ -27,6 +27,12 @@ pub(crate) fn len_of(key: &Key) -> usize {
     SCOPE_LEN_BYTES + key.scope().as_str().len() + key.id().len()
 }
 
+/// Returns what [`scope_prefix`] is of the scope of a storage key.
+pub(crate) fn scope_of(storage_key: &[u8]) -> &[u8] {
+    let len: usize = storage_key.first_chunk().map_or(0, |len| u16::from_be_bytes(*len).into());
+    storage_key.get(..SCOPE_LEN_BYTES + len).unwrap_or(storage_key)
+}
+
 /// Decodes what [`storage_key`] encoded.
 pub(crate) fn parse_storage_key(bytes: &[u8]) -> Option<Key> {
     let (len, rest) = bytes.split_first_chunk::<SCOPE_LEN_BYTES>()?;

@@ -27,6 +27,64 @@ pub(crate) struct Meta {
     pub(crate) generation: u64,
     /// 1 while the journal may hold what the table does not have.
     pub(crate) is_live: u8,
+    /// The id that the next run gets.
+    pub(crate) next_run: u64,
+    /// Counts the changes of the runs, so that a view and a catalog can be told to be of the same state.
+    pub(crate) runs_version: u64,
+}
+
+/// By how much the counts change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CountsDelta {
+    pub(crate) in_flight: i64,
+    pub(crate) completed: i64,
+    pub(crate) failed: i64,
+    pub(crate) bytes: i64,
+}
+
+impl CountsDelta {
+    /// Counts a record in, or out with a `sign` of -1.
+    pub(crate) fn add(&mut self, state: State, bytes: usize, sign: i64) {
+        let slot = match state {
+            State::InFlight => &mut self.in_flight,
+            State::Completed => &mut self.completed,
+            State::Failed => &mut self.failed,
+        };
+        *slot += sign;
+        self.bytes += sign * i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+}
+
+impl std::ops::AddAssign for CountsDelta {
+    fn add_assign(&mut self, other: Self) {
+        self.in_flight += other.in_flight;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Counts {
+    /// Returns by how much these differ from earlier ones.
+    pub(crate) fn since(self, earlier: Self) -> CountsDelta {
+        let delta = |now: u64, then: u64| now.cast_signed().wrapping_sub(then.cast_signed());
+        CountsDelta {
+            in_flight: delta(self.in_flight, earlier.in_flight),
+            completed: delta(self.completed, earlier.completed),
+            failed: delta(self.failed, earlier.failed),
+            bytes: delta(self.bytes, earlier.bytes),
+        }
+    }
+
+    /// Returns the counts after a change.
+    pub(crate) fn changed(self, by: CountsDelta) -> Self {
+        Self {
+            in_flight: self.in_flight.saturating_add_signed(by.in_flight),
+            completed: self.completed.saturating_add_signed(by.completed),
+            failed: self.failed.saturating_add_signed(by.failed),
+            bytes: self.bytes.saturating_add_signed(by.bytes),
+        }
+    }
 }
 
 /// Records by state, and the bytes that they and their keys take.
@@ -59,8 +117,8 @@ impl Meta {
 
     /// This, brought up to date by a later batch. A frame of the journal says nothing about the rest.
     pub(crate) fn after(&self, batch: &Self) -> Self {
-        let Self { incarnation, is_backup, generation, is_live, .. } = *self;
-        Self { incarnation, is_backup, generation, is_live, ..*batch }
+        let Self { batch, next_token, high_water_ms, audit_first, audit_next, .. } = *batch;
+        Self { batch, next_token, high_water_ms, audit_first, audit_next, ..*self }
     }
 
     pub(crate) fn encode(&self, check: &CheckKey) -> Result<Vec<u8>, StorageError> {

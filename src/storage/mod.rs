@@ -22,10 +22,14 @@ mod owner;
 mod recent;
 mod recovery;
 mod reserve;
+mod run;
 mod scan;
+mod settled;
 mod superblock;
+mod sweep;
 mod table;
 mod view;
+mod walk;
 
 pub use audit::AuditRow;
 pub use blocks::IoCounts;
@@ -37,17 +41,17 @@ pub(crate) use meta::Counts;
 pub(crate) use scan::{Due, DueEntry, Position, ScanFilter, ScanRow};
 
 use crate::{
-    FencingToken, Key, Scope, Timestamp,
+    FencingToken, Key, Scope, State, Timestamp,
     record::Record,
     sync::{Mutex, RwLock},
 };
-use checkpoint::Tails;
+use checkpoint::{Tail, Tails};
 use database::Database;
 use disk::Disk;
 use frame::{CheckKey, StoreId};
 use journal::{Active, Journal, Logged};
 use keys::storage_key;
-use meta::Meta;
+use meta::{CountsDelta, Meta};
 pub(crate) use recent::Seen;
 use recent::{Change, Known, Recent};
 use reserve::Reserve;
@@ -84,6 +88,8 @@ pub(crate) struct Storage {
     meta: Mutex<Meta>,
     /// Held during a checkpoint.
     checkpointing: Mutex<()>,
+    /// Expired records that merges have left out.
+    merged_away: AtomicU64,
     closing: AtomicBool,
 }
 
@@ -166,26 +172,34 @@ impl Storage {
 
     fn look_up(&self, key: &Key) -> Result<Option<Record>, StorageError> {
         let storage_key = storage_key(key);
+        if !self.database.current()?.table.may_have(&storage_key) {
+            return Ok(None);
+        }
         self.database.view(|view, _| view.record(&storage_key))
     }
 
     /// Returns how many records a scope has.
     pub(crate) fn scope_records(&self, scope: &Scope) -> Result<u64, StorageError> {
         let prefix = keys::scope_prefix(scope);
-        // What is frozen counts unless the table has it; a checkpoint may end while this looks.
-        let (active, frozen) = {
-            let tails = self.tails.lock();
-            let frozen = tails.frozen.as_ref().map(|frozen| (frozen.meta.generation, frozen.tail.scopes.get(scope).copied()));
-            (tails.active.scopes.get(scope).copied().unwrap_or_default(), frozen)
-        };
-        self.database.view(|view, _| {
-            let stored = view.scope_records(&prefix)?;
-            let frozen = match frozen {
-                Some((generation, Some(delta))) if generation > view.meta()?.generation => delta,
-                _ => 0,
+        loop {
+            let generation = self.recent.generation();
+            // What is frozen counts unless the table has it; a checkpoint may end while this looks.
+            let (active, frozen) = {
+                let tails = self.tails.lock();
+                let delta = |tail: &Tail| tail.scopes.get(scope).copied().unwrap_or_default();
+                let frozen = tails.frozen.as_ref().map(|frozen| (frozen.meta.generation, delta(&frozen.tail)));
+                (delta(&tails.active), frozen)
             };
-            Ok(stored.saturating_add_signed(active + frozen))
-        })
+            let records = self.database.view(|view, _| {
+                let taken_over = view.meta()?.generation;
+                let frozen = frozen.filter(|(generation, _)| *generation > taken_over).map_or(0, |(_, delta)| delta);
+                Ok(view.scope_records(&prefix)?.saturating_add_signed(active + frozen))
+            })?;
+            // Otherwise what was active then may be in the table by now.
+            if generation == self.recent.generation() {
+                return Ok(records);
+            }
+        }
     }
 
     /// Makes a batch durable. When this returns, either all of it is in effect for ever, or the error says what is.
@@ -229,9 +243,10 @@ impl Storage {
     fn log(&self, batch: Batch) -> Result<Logged, StorageError> {
         let mut meta = *self.meta.lock();
         let mut changes = Vec::with_capacity(batch.changes.len());
+        let mut counts = CountsDelta::default();
         for (key, change) in batch.changes {
             let base = self.recent.base(&key, &change.before);
-            let scope_delta = self.count(&mut meta.counts, &key, &change)?;
+            let scope_delta = self.count(&mut counts, &key, &change)?;
             changes.push(Change { key, base, scope_delta, after: change.after });
         }
         let audit = audit::number(&self.values, batch.audit, batch.now, &mut meta)?;
@@ -239,31 +254,33 @@ impl Storage {
         meta.batch += 1;
         meta.next_token = batch.next_token;
         meta.high_water_ms = meta.high_water_ms.max(batch.now.as_millis());
-        Ok(Logged { meta, changes, audit, stale })
+        Ok(Logged { meta, counts, changes, audit, stale })
     }
 
-    /// Updates the counts for one change; returns by how much the scope's records change.
-    fn count(&self, counts: &mut Counts, key: &Key, change: &KeyChange) -> Result<i8, StorageError> {
+    /// Counts one change; returns by how much the scope's records change.
+    fn count(&self, counts: &mut CountsDelta, key: &Key, change: &KeyChange) -> Result<i8, StorageError> {
         let mut delta = 0;
         let key_len = keys::len_of(key);
         let stored = match &change.before {
             Before::Absent => None,
+            // It stays in its run until that is swept, and counts until then.
+            Before::Present(record) if record.state != State::InFlight && !self.recent.is_active(key) => None,
             Before::Present(record) => Some((record.state, bytes_of(key_len, record))),
-            // Its state cannot be trusted; verification recounts.
             Before::Damaged => {
-                let len = self.database.view(|view, _| view.frame_len(&storage_key(key)))?;
-                Some((crate::State::InFlight, key_len + len.unwrap_or_default()))
+                // Its state is only in what cannot be trusted; but outside the runs there is nothing that has ended.
+                let storage_key = storage_key(key);
+                // A page that cannot be read cannot be changed either; better to know it now than at the checkpoint.
+                self.database.view(|view, _| view.is_in_a_run(&storage_key))?;
+                let len = self.database.view(|view, _| view.in_flight_len(&storage_key))?;
+                len.map(|len| (State::InFlight, key_len + len))
             }
         };
         if let Some((state, bytes)) = stored {
-            let slot = counts.of_state(state);
-            *slot = slot.saturating_sub(1);
-            counts.bytes = counts.bytes.saturating_sub(bytes as u64);
+            counts.add(state, bytes, -1);
             delta -= 1;
         }
         if let Some(record) = &change.after {
-            *counts.of_state(record.state) += 1;
-            counts.bytes += bytes_of(key_len, record) as u64;
+            counts.add(record.state, bytes_of(key_len, record), 1);
             delta += 1;
         }
         Ok(delta)
@@ -280,17 +297,32 @@ impl Storage {
                     None => drop(tails.active.scopes.insert(change.key.scope().clone(), delta)),
                 }
             }
+            tails.active.counts += logged.counts;
             tails.active.audit.extend(logged.audit);
             tails.active.stale.extend(logged.stale);
         }
         self.recent.apply(logged.changes);
         let mut meta = self.meta.lock();
-        *meta = meta.after(&logged.meta);
+        *meta = Meta { counts: meta.counts.changed(logged.counts), ..meta.after(&logged.meta) };
     }
 
     /// Returns the records by state, and their bytes.
     pub(crate) fn counts(&self) -> Counts {
         self.meta.lock().counts
+    }
+
+    /// Tells two states of the records apart, and of where they are.
+    pub(crate) fn state(&self) -> impl PartialEq + use<> {
+        let runs = self.database.current().map_or(0, |open| open.table.catalog().version);
+        let Meta { batch, counts, .. } = *self.meta.lock();
+        (batch, counts, self.recent.generation(), runs, self.tails.lock().frozen.is_some())
+    }
+
+    /// Counts records that have expired, whose keys are used again, and that are on their way into a run.
+    pub(crate) fn shadowed(&self) -> Counts {
+        let mut shadowed = CountsDelta::default();
+        self.recent.each_shadowed(|key, record| shadowed.add(record.state, bytes_of(keys::len_of(key), record), 1));
+        Counts::default().changed(shadowed)
     }
 
     pub(crate) fn incarnation(&self) -> u64 {

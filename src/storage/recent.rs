@@ -7,9 +7,13 @@
 
 use super::{
     Before,
-    keys::{Place, storage_key},
+    keys::{Class, Place, storage_key},
 };
-use crate::{Key, record::Record, sync::RwLock};
+use crate::{
+    Key, Timestamp,
+    record::{Record, State},
+    sync::RwLock,
+};
 use std::{
     collections::{BinaryHeap, HashMap},
     sync::{
@@ -100,6 +104,11 @@ impl Recent {
         Ok(Seen { generation, record: record.map(Box::new) })
     }
 
+    /// Counts how often anything was frozen.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// Returns whether everything that was applied since somebody looked is still here: the active generation and the one before
     /// it always are.
     pub(crate) fn remembers_since(&self, seen: &Seen) -> bool {
@@ -124,6 +133,11 @@ impl Recent {
             (None, Before::Damaged) => return Base::Damaged,
         };
         stored.map_or(Base::Absent, |record| Base::At(Place::of(record)))
+    }
+
+    /// Returns whether the active generation has a key: what it says is gone when the key changes again.
+    pub(crate) fn is_active(&self, key: &Key) -> bool {
+        self.shard(key).read().active.contains_key(key)
     }
 
     /// Takes in what has become durable in the active segment.
@@ -197,6 +211,31 @@ impl Recent {
             }
         }
         (least.into_sorted_vec(), has_more)
+    }
+
+    /// Looks at what is frozen and has ended, and whose key the active generation has as well.
+    pub(crate) fn each_shadowed(&self, mut each: impl FnMut(&Key, &Record)) {
+        for shard in &self.shards {
+            let shard = shard.read();
+            let shadowed = shard.frozen.iter().filter(|(key, _)| shard.active.contains_key(*key));
+            for (key, record) in shadowed.filter_map(|(key, slot)| Some((key, slot.record.as_ref()?))) {
+                if record.state != State::InFlight {
+                    each(key, record);
+                }
+            }
+        }
+    }
+
+    /// Returns whether anything that has ended and is not in the table has expired.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        let is_expired = |slot: &Slot| {
+            let place = slot.record.as_ref().map(Place::of);
+            place.is_some_and(|place| place.class == Class::Terminal && place.time <= now)
+        };
+        self.shards.iter().any(|shard| {
+            let shard = shard.read();
+            shard.active.values().chain(shard.frozen.values()).any(is_expired)
+        })
     }
 
     /// Forgets what the table has, so that the table is asked.

@@ -33,8 +33,11 @@ impl Storage {
         // The rest is as the table has it: the journal's batches go on from there.
         let owned = Meta { incarnation: table.incarnation + 1, is_live: 1, is_backup: 0, ..table };
         self.database.commit(&Rows::meta_only(owned), &self.reserve).map_err(|error| failed(error.into_cause()))?;
-        let meta = owned.after(&self.meta.lock());
-        *self.meta.lock() = meta;
+        let meta = {
+            let mut meta = self.meta.lock();
+            *meta = Meta { counts: meta.counts, ..owned.after(&meta) };
+            *meta
+        };
         *self.journal.write() = Some(Arc::new(journal));
         write_note(disk, name, &self.id, &meta).map_err(|error| failed(StorageError::from_io(error)))?;
         self.noted_batch.store(meta.batch, Ordering::Release);
@@ -93,7 +96,8 @@ impl Storage {
         self.freeze(generation);
         self.settle()?;
         let journal = opened.restart(generation)?;
-        Ok((journal, Meta { generation, ..*self.meta.lock() }))
+        let table = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
+        Ok((journal, Meta { incarnation: self.meta.lock().incarnation, ..table }))
     }
 }
 

@@ -34,6 +34,11 @@ impl Reserve {
         *filled
     }
 
+    /// Returns whether the space is taken up: as far as is known, the disk is not full.
+    pub(crate) fn is_filled(&self) -> bool {
+        *self.filled.lock()
+    }
+
     /// Gives the space back to the file system.
     pub(crate) fn release(&self) {
         *self.filled.lock() = false;

@@ -31,7 +31,7 @@ pub(crate) enum ScanFilter {
     Scope(Scope),
     /// Through the index, so that it costs what is in flight and not what is stored.
     InFlight,
-    /// All, through the index: finds records beside a page that cannot be read.
+    /// All that are in flight or not in the table yet, through the index: finds records beside a page that cannot be read.
     ByIndex,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct ScanRow {
     pub(crate) record: Result<Record, StorageError>,
     /// Of key and record.
     pub(crate) bytes: usize,
-    storage_key: Vec<u8>,
+    pub(super) storage_key: Vec<u8>,
 }
 
 /// One piece of a scan.
@@ -148,36 +148,12 @@ impl Storage {
         Ok(merge(recent, (stored.collect(), stored_more), limit))
     }
 
-    /// Hands every record to `each`, a piece at a time. Where a damaged page ends the scan in key order, it goes on through
-    /// the index and reports what cannot be read, record by record.
-    pub(crate) fn walk(&self, piece: usize, mut each: impl FnMut(&[ScanRow]) -> crate::Result<()>) -> crate::Result<()> {
-        let (mut filter, mut after) = (ScanFilter::All, None);
-        // What the scan in key order had shown when it failed.
-        let mut shown: Option<Vec<u8>> = None;
-        loop {
-            let mut scan = match (self.scan(&filter, after.as_ref(), piece), &filter) {
-                (Err(StorageError::Damaged(_)), ScanFilter::All) => {
-                    shown = after.take().map(|Position(key)| key);
-                    filter = ScanFilter::ByIndex;
-                    continue;
-                }
-                (scan, _) => scan.map_err(|error| error.into_error("reading records"))?,
-            };
-            if matches!(filter, ScanFilter::ByIndex) {
-                scan.rows.retain(|row| shown.as_ref().is_none_or(|shown| row.storage_key > *shown));
-            }
-            each(&scan.rows)?;
-            after = scan.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
     /// Counts the records among these that the index does not have, as they are now.
     pub(crate) fn unindexed(&self, rows: &[ScanRow]) -> Result<u64, StorageError> {
         self.database.view(|view, _| {
             let is_indexed = |row: &&ScanRow| match view.record(&row.storage_key) {
+                // What has ended needs none: it goes with its run.
+                Ok(Some(record)) if record.state != State::InFlight => true,
                 Ok(Some(record)) => view.has_index(&IndexEntry::of(&row.storage_key, &record)).unwrap_or(false),
                 Ok(None) | Err(_) => true,
             };
@@ -185,9 +161,10 @@ impl Storage {
         })
     }
 
-    /// Returns up to `limit` records after a position that may be due for removal at `now`.
+    /// Returns up to `limit` lapsed attempts after a position that may be due for removal at `now`. What has ended goes with its
+    /// run.
     pub(crate) fn due(&self, now: Timestamp, after: Option<&Position>, limit: usize) -> Result<Due, StorageError> {
-        let (entries, next) = self.index_entries(&[Class::InFlight, Class::Terminal], now, after, limit)?;
+        let (entries, next) = self.index_entries(&[Class::InFlight], now, after, limit)?;
         let to_due = |Indexed { entry, .. }| DueEntry { key: parse_storage_key(&entry.storage_key), entry };
         Ok(Due { entries: entries.into_iter().map(to_due).collect(), next })
     }
@@ -211,7 +188,10 @@ impl Storage {
 
     /// Returns when the record that expired first did, if any is due at `now`.
     pub(crate) fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
-        Ok(self.first_of(Class::Terminal, now)?.map(|first| first.entry.time))
+        // Of those that the runs do not have yet, and of those that they have.
+        let recent = self.first_of(Class::Terminal, now)?.map(|first| first.entry.time);
+        let in_runs = self.database.current()?.table.catalog().expires_first().filter(|first| *first <= now);
+        Ok(recent.into_iter().chain(in_runs).min())
     }
 
     /// Returns the first entry of a class.
@@ -373,7 +353,7 @@ impl DueEntry {
 }
 
 impl ScanRow {
-    fn stored(row: Scanned) -> Self {
+    pub(super) fn stored(row: Scanned) -> Self {
         let Scanned { storage_key, record, bytes } = row;
         Self { key: parse_storage_key(&storage_key), record, bytes, storage_key }
     }

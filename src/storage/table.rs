@@ -6,26 +6,36 @@
 
 use super::{
     blocks::{Blocks, Health, has_problem, take_problem},
-    codec::encode_record,
+    codec::{self, encode_record},
     disk::DiskFile,
     error::StorageError,
     frame::{CheckKey, StoreId},
     keys::Place,
     meta::Meta,
+    run::{Catalog, CatalogChange, Filter, Info, RunRows, binding, hash_of},
     view::View,
 };
-use crate::record::Record;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
+use crate::{record::Record, sync::RwLock};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
+
+/// How often a view is tried while the list of runs changes.
+const VIEW_TRIES: usize = 10_000;
 
 pub(super) type Bytes = &'static [u8];
 pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
 pub(super) type Reading = ReadOnlyTable<Bytes, Bytes>;
 
 pub(super) const RECORDS: Definition = TableDefinition::new("records");
+pub(super) const CHUNKS: Definition = TableDefinition::new("chunks");
+pub(super) const RUNS: Definition = TableDefinition::new("runs");
+pub(super) const FILTERS: Definition = TableDefinition::new("filters");
+pub(super) const FENCES: Definition = TableDefinition::new("fences");
+pub(super) const RUN_SCOPES: Definition = TableDefinition::new("run-scopes");
 pub(super) const INDEX: Definition = TableDefinition::new("index");
 pub(super) const SCOPES: Definition = TableDefinition::new("scopes");
 pub(super) const AUDIT: Definition = TableDefinition::new("audit");
@@ -33,9 +43,9 @@ pub(super) const META: Definition = TableDefinition::new("meta");
 pub(super) const META_KEY: &[u8] = b"meta";
 
 /// The tables, for a copy of everything.
-pub(crate) const COPIED: [&str; 4] = ["records", "index", "scopes", "audit"];
+pub(crate) const COPIED: [&str; 9] = ["records", "index", "chunks", "runs", "filters", "fences", "run-scopes", "scopes", "audit"];
 
-/// One record before and after.
+/// One record in flight, before and after.
 #[derive(Debug)]
 pub(crate) struct RowChange {
     pub(crate) storage_key: Vec<u8>,
@@ -49,6 +59,8 @@ pub(crate) struct RowChange {
 pub(crate) struct Rows {
     /// In key order: neighbours share pages.
     pub(crate) records: Vec<RowChange>,
+    /// The new run.
+    pub(crate) run: RunRows,
     /// Entries that belong to no record.
     pub(crate) index_removed: Vec<Vec<u8>>,
     /// The new count of each scope that changed; zero removes it.
@@ -61,7 +73,15 @@ pub(crate) struct Rows {
 impl Rows {
     /// No record changes, only what the store knows about itself.
     pub(crate) fn meta_only(meta: Meta) -> Self {
-        Self { records: vec![], index_removed: vec![], scopes: vec![], audit: vec![], audit_removed: vec![], meta }
+        Self {
+            records: vec![],
+            run: RunRows::default(),
+            index_removed: vec![],
+            scopes: vec![],
+            audit: vec![],
+            audit_removed: vec![],
+            meta,
+        }
     }
 }
 
@@ -72,6 +92,10 @@ pub(crate) struct Table {
     db: Option<Database>,
     health: Arc<Health>,
     values: CheckKey,
+    pub(super) hashes: CheckKey,
+    catalog: RwLock<Arc<Catalog>>,
+    /// The keys of the records in flight, by hash, and how many have it.
+    in_flight: RwLock<HashMap<u64, u32>>,
 }
 
 impl Table {
@@ -80,7 +104,7 @@ impl Table {
         let table = Self::attach(file, id, 1024 * 1024)?;
         guarded(|| {
             let txn = table.begin_write()?;
-            for definition in [RECORDS, INDEX, SCOPES, AUDIT, META] {
+            for definition in [RECORDS, INDEX, CHUNKS, RUNS, FILTERS, FENCES, RUN_SCOPES, SCOPES, AUDIT, META] {
                 txn.open_table(definition)?;
             }
             commit(txn)
@@ -96,39 +120,105 @@ impl Table {
         if file.len().map_err(StorageError::Io)? < 3 * 4096 {
             return Err(StorageError::Damaged("the file is cut short: restore a backup".into()));
         }
-        Self::attach(file, id, cache_bytes)
+        let table = Self::attach(file, id, cache_bytes)?;
+        table.load()?;
+        Ok(table)
+    }
+
+    /// Reads what is kept in memory: which runs there are, and which keys are in flight.
+    fn load(&self) -> Result<(), StorageError> {
+        let (version, rows, keys) = guarded(|| {
+            let txn = self.db()?.begin_read()?;
+            let filters = txn.open_table(FILTERS)?;
+            let mut rows = Vec::new();
+            for row in txn.open_table(RUNS)?.iter()? {
+                let (key, info) = row?;
+                let filter = filters.get(key.value())?.map(|filter| filter.value().to_vec());
+                rows.push((key.value().to_vec(), info.value().to_vec(), filter));
+            }
+            let mut keys = Vec::new();
+            for row in txn.open_table(RECORDS)?.iter()? {
+                keys.push(hash_of(&self.hashes, row?.0.value()));
+            }
+            let meta = txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec());
+            Ok((meta, rows, keys))
+        })?;
+        let version = version.map_or(Ok(0), |meta| Meta::decode(&self.values, &meta).map(|meta| meta.runs_version))?;
+        let runs = rows.into_iter().map(|(key, info, filter)| self.decode_run(&key, &info, filter.as_deref()));
+        *self.catalog.write() = Arc::new(Catalog::new(version, runs.collect::<Result<Vec<_>, _>>()?));
+        let mut in_flight = self.in_flight.write();
+        for hash in keys {
+            *in_flight.entry(hash).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn decode_run(&self, key: &[u8], info: &[u8], filter: Option<&[u8]>) -> Result<(u64, Info, Filter), StorageError> {
+        let damaged = || StorageError::Damaged("the list of runs does not match its check".into());
+        let id = key.first_chunk().map(|id| u64::from_be_bytes(*id)).ok_or_else(damaged)?;
+        let info = codec::decode(self.values.open(&binding(b"run", id), info).ok_or_else(damaged)?)?;
+        // Without its filter a run is asked for every key.
+        let filter = filter.and_then(|filter| self.values.open(&binding(b"filter", id), filter));
+        Ok((id, info, filter.map_or(Filter::Unknown, Filter::from_bytes)))
     }
 
     fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
         let health = Arc::new(Health::default());
         let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
-        Ok(Self { db: Some(db), health, values: CheckKey::for_values(id) })
+        let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
+        Ok(Self { db: Some(db), health, values, hashes, catalog: RwLock::default(), in_flight: RwLock::default() })
     }
 
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 
-    fn db(&self) -> Result<&Database, redb::Error> {
+    pub(super) fn db(&self) -> Result<&Database, redb::Error> {
         self.db.as_ref().ok_or(redb::Error::DatabaseClosed)
     }
 
     /// Starts a consistent look at all tables.
     pub(crate) fn view(&self) -> Result<View<'_>, StorageError> {
-        guarded(|| {
-            let txn = self.db()?.begin_read()?;
-            let records = txn.open_table(RECORDS)?;
-            Ok(View::new(self, txn, records))
-        })
+        for _ in 0..VIEW_TRIES {
+            let catalog = self.catalog();
+            let view = guarded(|| {
+                let txn = self.db()?.begin_read()?;
+                let (records, chunks) = (txn.open_table(RECORDS)?, txn.open_table(CHUNKS)?);
+                Ok(View::new(self, catalog.clone(), txn, records, chunks))
+            })?;
+            // Between a commit and the new catalog it can be the one without the other.
+            if view.meta()?.runs_version == catalog.version {
+                return Ok(view);
+            }
+            crate::sync::yield_now();
+        }
+        Err(StorageError::Engine("the list of runs does not fit the table".into()))
+    }
+
+    /// Returns which runs there are.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().clone()
+    }
+
+    /// Returns false only if the table has no record of a key.
+    pub(crate) fn may_have(&self, storage_key: &[u8]) -> bool {
+        let hash = self.hash_of(storage_key);
+        // In this order: a record that ends leaves the ones in flight after its run is in the catalog.
+        self.in_flight.read().contains_key(&hash) || self.catalog().holders(hash).next().is_some()
+    }
+
+    pub(crate) fn hash_of(&self, storage_key: &[u8]) -> u64 {
+        hash_of(&self.hashes, storage_key)
     }
 
     /// Makes rows durable, all or none.
     pub(crate) fn commit(&self, rows: &Rows) -> Result<(), StorageError> {
         let meta = rows.meta.encode(&self.values)?;
-        guarded(|| {
+        let (built, gone) = guarded(|| {
             let txn = self.begin_write()?;
-            write_records(&txn, &self.values, &rows.records)?;
+            let (new, gone) = self.write_records(&txn, &rows.records)?;
+            let built = self.write_run(&txn, &rows.run)?;
             if !rows.index_removed.is_empty() {
                 let mut index = txn.open_table(INDEX)?;
                 for entry in &rows.index_removed {
@@ -148,8 +238,66 @@ impl Table {
                 }
             }
             txn.open_table(META)?.insert(META_KEY, &meta[..])?;
-            commit(txn)
-        })
+            // Before anybody can find them: a key that is not among these is not looked for.
+            self.count_in_flight(&new, 1);
+            commit(txn)?;
+            Ok((built, gone))
+        })?;
+        let added = built.map(|built| (rows.run.id, built));
+        self.change_catalog(rows.meta.runs_version, CatalogChange { added, removed: vec![] });
+        self.count_in_flight(&gone, -1);
+        Ok(())
+    }
+
+    pub(super) fn change_catalog(&self, version: u64, change: CatalogChange) {
+        let mut catalog = self.catalog.write();
+        if catalog.version != version {
+            *catalog = Arc::new(catalog.after(version, change));
+        }
+    }
+
+    fn count_in_flight(&self, hashes: &[u64], sign: i32) {
+        let mut in_flight = self.in_flight.write();
+        for &hash in hashes {
+            let count = in_flight.entry(hash).or_default();
+            *count = count.saturating_add_signed(sign);
+            if *count == 0 {
+                in_flight.remove(&hash);
+            }
+        }
+    }
+
+    /// Returns the hashes of the keys that are new here, and of those that are gone.
+    fn write_records(&self, txn: &WriteTransaction, changes: &[RowChange]) -> Result<(Vec<u64>, Vec<u64>), redb::Error> {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        if changes.is_empty() {
+            return Ok((new, gone));
+        }
+        let mut records = txn.open_table(RECORDS)?;
+        let mut index = txn.open_table(INDEX)?;
+        for RowChange { storage_key, before, after } in changes {
+            if let Some(record) = after {
+                let frame = encode_record(&self.values, storage_key, record);
+                let frame = frame.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+                let is_new = records.insert(&storage_key[..], &frame[..])?.is_none();
+                new.extend(is_new.then(|| self.hash_of(storage_key)));
+            } else {
+                let is_gone = records.remove(&storage_key[..])?.is_some();
+                gone.extend(is_gone.then(|| self.hash_of(storage_key)));
+            }
+            let place = after.as_ref().map(Place::of);
+            if *before == place {
+                continue;
+            }
+            if let Some(before) = before {
+                index.remove(&before.entry(storage_key).to_bytes()[..])?;
+            }
+            if let (Some(place), Some(record)) = (place, after) {
+                let entry = place.entry(storage_key).to_bytes();
+                index.insert(&entry[..], &record.first_seen_at.as_millis().to_le_bytes()[..])?;
+            }
+        }
+        Ok((new, gone))
     }
 
     /// Copies rows as they are, in order, for a backup.
@@ -166,7 +314,7 @@ impl Table {
         })
     }
 
-    fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
+    pub(super) fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
         let mut txn = self.db()?.begin_write()?;
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
@@ -214,41 +362,11 @@ fn sort(error: redb::Error) -> StorageError {
 }
 
 /// Commits, unless the transaction touched damaged bytes: whatever redb made of them must not become durable.
-fn commit(txn: WriteTransaction) -> Result<(), redb::Error> {
+pub(super) fn commit(txn: WriteTransaction) -> Result<(), redb::Error> {
     if has_problem() {
         return Err(redb::Error::Corrupted("the transaction met damaged blocks".into()));
     }
     Ok(txn.commit()?)
-}
-
-fn write_records(txn: &WriteTransaction, values: &CheckKey, changes: &[RowChange]) -> Result<(), redb::Error> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let mut records = txn.open_table(RECORDS)?;
-    let mut index = txn.open_table(INDEX)?;
-    for RowChange { storage_key, before, after } in changes {
-        match after {
-            Some(record) => {
-                let frame = encode_record(values, storage_key, record);
-                let frame = frame.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-                drop(records.insert(&storage_key[..], &frame[..])?);
-            }
-            None => drop(records.remove(&storage_key[..])?),
-        }
-        let place = after.as_ref().map(Place::of);
-        if *before == place {
-            continue;
-        }
-        if let Some(before) = before {
-            index.remove(&before.entry(storage_key).to_bytes()[..])?;
-        }
-        if let (Some(place), Some(record)) = (place, after) {
-            let entry = place.entry(storage_key).to_bytes();
-            index.insert(&entry[..], &record.first_seen_at.as_millis().to_le_bytes()[..])?;
-        }
-    }
-    Ok(())
 }
 
 fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(), redb::Error> {

@@ -5,11 +5,12 @@ use super::{
     error::StorageError,
     keys::{Class, IndexEntry, after_prefix},
     meta::Meta,
-    table::{Definition, INDEX, META, META_KEY, RECORDS, Reading, SCOPES, Table, guarded},
+    run::{self, Catalog, Chunk, Entry, MergedRuns, Run},
+    table::{Definition, FENCES, INDEX, META, META_KEY, Reading, SCOPES, Table, guarded},
 };
 use crate::{Timestamp, record::Record};
 use redb::ReadTransaction;
-use std::{ops::Bound, time::Duration};
+use std::{ops::Bound, sync::Arc, time::Duration};
 
 /// A piece of a scan ends after this many bytes.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -17,8 +18,10 @@ const PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// The tables as of one commit.
 pub(crate) struct View<'t> {
     table: &'t Table,
+    catalog: Arc<Catalog>,
     txn: ReadTransaction,
     records: Reading,
+    chunks: Reading,
 }
 
 /// One piece of a scan: bounded in rows and in bytes.
@@ -52,22 +55,56 @@ impl<T> Piece<T> {
 }
 
 impl<'t> View<'t> {
-    pub(crate) fn new(table: &'t Table, txn: ReadTransaction, records: Reading) -> Self {
-        Self { table, txn, records }
+    pub(crate) fn new(table: &'t Table, catalog: Arc<Catalog>, txn: ReadTransaction, records: Reading, chunks: Reading) -> Self {
+        Self { table, catalog, txn, records, chunks }
     }
 
     /// Returns a record; damage is an error.
     pub(crate) fn record(&self, storage_key: &[u8]) -> Result<Option<Record>, StorageError> {
-        let decoded = guarded(|| {
-            let found = self.records.get(storage_key)?;
-            Ok(found.map(|frame| decode_record(self.table.values(), storage_key, frame.value())))
+        let decode = |frame: &[u8]| decode_record(self.table.values(), storage_key, frame);
+        let found = guarded(|| {
+            if let Some(frame) = self.records.get(storage_key)? {
+                return Ok(Some(decode(frame.value())));
+            }
+            let read = |_: &Run, entry: Entry<'_>| entry.state.map(|_| decode(entry.frame));
+            Ok(self.find_in_runs(storage_key, read)?.flatten())
         })?;
-        decoded.transpose()
+        found.transpose()
+    }
+
+    /// Looks for a key in the runs, newest first.
+    fn find_in_runs<T>(&self, storage_key: &[u8], read: impl Fn(&Run, Entry<'_>) -> T) -> Result<Option<T>, redb::Error> {
+        for run in self.catalog.holders(self.table.hash_of(storage_key)) {
+            let found = run::find(&self.chunks, run.id, storage_key, |entry| read(run, entry))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether the newest entry of a key in the runs is a record.
+    pub(crate) fn is_in_a_run(&self, storage_key: &[u8]) -> Result<bool, StorageError> {
+        guarded(|| Ok(self.find_in_runs(storage_key, |_, entry| entry.state.is_some())?.unwrap_or(false)))
+    }
+
+    /// Returns how many bytes the record of a key takes among those in flight, damaged or not.
+    pub(crate) fn in_flight_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
+        guarded(|| Ok(self.records.get(storage_key)?.map(|frame| frame.value().len())))
     }
 
     /// Returns how many bytes the record takes, damaged or not.
     pub(crate) fn frame_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
-        guarded(|| Ok(self.records.get(storage_key)?.map(|frame| frame.value().len())))
+        guarded(|| {
+            if let Some(frame) = self.records.get(storage_key)? {
+                return Ok(Some(frame.value().len()));
+            }
+            self.find_in_runs(storage_key, |_, entry| entry.frame.len())
+        })
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Returns up to `limit` records after `after` (and within `prefix`), each decoded or in its damaged state.
@@ -77,10 +114,78 @@ impl<'t> View<'t> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Piece<Scanned>, StorageError> {
-        self.rows_after(RECORDS, prefix, after, limit)?.try_map(|(storage_key, frame)| {
-            let record = decode_record(self.table.values(), &storage_key, &frame);
-            Ok(Scanned { record, bytes: storage_key.len() + frame.len(), storage_key })
-        })
+        let end = after_prefix(prefix);
+        let end = end.as_deref();
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let range = (from, end.map_or(Bound::Unbounded, Bound::Excluded));
+        let mut piece: RawPiece = Piece { rows: Vec::new(), has_more: false };
+        if is_empty(range) {
+            return Ok(Piece { rows: Vec::new(), has_more: false });
+        }
+        guarded(|| {
+            let mut bytes = 0;
+            let mut in_flight = self.records.range::<&[u8]>(range)?;
+            let mut next = in_flight.next().transpose()?;
+            let newest_first = self.catalog.runs().iter().map(|run| run.id);
+            let mut runs = MergedRuns::new(&self.chunks, newest_first, from)?;
+            loop {
+                let ended = runs.entry()?.filter(|entry| end.is_none_or(|end| entry.storage_key < end));
+                // What is in flight is newer than anything that ended.
+                let first = next.as_ref().filter(|(key, _)| ended.is_none_or(|entry| key.value() <= entry.storage_key));
+                let (key, frame) = match (first, ended) {
+                    (Some((key, frame)), _) => (key.value().to_vec(), Some(frame.value().to_vec())),
+                    (None, Some(entry)) => (entry.storage_key.to_vec(), entry.state.map(|_| entry.frame.to_vec())),
+                    (None, None) => break,
+                };
+                if piece.rows.len() == limit || bytes >= PIECE_BYTES {
+                    piece.has_more = true;
+                    break;
+                }
+                if next.as_ref().is_some_and(|(in_flight, _)| in_flight.value() == key) {
+                    next = in_flight.next().transpose()?;
+                }
+                runs.pass(&key)?;
+                if let Some(frame) = frame {
+                    bytes += key.len() + frame.len();
+                    piece.rows.push((key, frame));
+                }
+            }
+            Ok(())
+        })?;
+        piece.try_map(|(storage_key, frame)| Ok(self.scanned(storage_key, &frame)))
+    }
+
+    fn scanned(&self, storage_key: Vec<u8>, frame: &[u8]) -> Scanned {
+        let record = decode_record(self.table.values(), &storage_key, frame);
+        Scanned { record, bytes: storage_key.len() + frame.len(), storage_key }
+    }
+
+    /// Returns the first keys of a run's chunks, and how many entries each has.
+    pub(crate) fn fences(&self, run: u64) -> Result<Vec<(Vec<u8>, u16)>, StorageError> {
+        let sealed = guarded(|| {
+            let fences = self.txn.open_table(FENCES)?.get(&run.to_be_bytes()[..])?;
+            Ok(fences.map(|fences| fences.value().to_vec()).unwrap_or_default())
+        })?;
+        let fences = self.table.values().open(&run::binding(b"fences", run), &sealed);
+        let fences = fences.ok_or_else(|| StorageError::Damaged(format!("the list of chunks of run {run} is damaged")))?;
+        Ok(run::fences(fences).map(|(entries, first)| (first.to_vec(), entries)).collect())
+    }
+
+    /// Returns the records of one chunk; of a key that is used again, the one that expired as well.
+    pub(crate) fn chunk(&self, run: u64, first: &[u8]) -> Result<Vec<Scanned>, StorageError> {
+        let bytes = guarded(|| Ok(self.chunks.get(&run::chunk_key(run, first)[..])?.map(|chunk| chunk.value().to_vec())))?;
+        let missing = || StorageError::Damaged(format!("a chunk of run {run} is missing"));
+        let bytes = bytes.ok_or_else(missing)?;
+        let chunk = Chunk::new(&bytes).ok_or_else(missing)?;
+        let entries = (0..chunk.len()).filter_map(|number| chunk.entry(number)).filter(|entry| entry.state.is_some());
+        Ok(entries.map(|entry| self.scanned(entry.storage_key.to_vec(), entry.frame)).collect())
+    }
+
+    /// Returns whether a run has the record that answers for a key.
+    pub(crate) fn answers(&self, run: u64, storage_key: &[u8]) -> bool {
+        let newest = guarded(|| self.find_in_runs(storage_key, |newest, _| newest.id));
+        let in_flight = guarded(|| Ok(self.records.get(storage_key)?.is_some()));
+        newest.is_ok_and(|newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)
     }
 
     /// Returns the raw rows of a table, in order.

@@ -29,6 +29,16 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T> Mutex<T> {
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
 impl<T> RwLock<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(shuttle::sync::RwLock::new(value))
@@ -40,6 +50,12 @@ impl<T> RwLock<T> {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
@@ -284,6 +300,11 @@ pub(crate) fn wait_for<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, _time
 /// Returns whether this is the thread that asks.
 pub(crate) fn is_current(thread: &JoinHandle<()>) -> bool {
     thread.thread().id() == shuttle::thread::current().id()
+}
+
+/// Lets other threads run.
+pub(crate) fn yield_now() {
+    shuttle::thread::yield_now();
 }
 
 /// Starts a named thread.

@@ -128,6 +128,11 @@ pub(crate) fn is_current(thread: &JoinHandle<()>) -> bool {
     thread.thread().id() == std::thread::current().id()
 }
 
+/// Lets other threads run.
+pub(crate) fn yield_now() {
+    thread::yield_now();
+}
+
 /// Starts a named thread.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(run)

@@ -7,7 +7,8 @@ use super::{
     sim::SimDisk,
 };
 use idemstore::{
-    Begin, BeginFuture, Error, ErrorKind, FencingToken, ManualClock, Options, OutcomeKind, Resolution, Store, Timestamp,
+    Begin, BeginFuture, Error, ErrorKind, FencingToken, ListFilter, ManualClock, Options, OutcomeKind, Resolution, Store,
+    Timestamp,
 };
 use std::{
     collections::BTreeMap,
@@ -369,17 +370,30 @@ impl Workload {
             self.ledger().pend(number, Held::Unseen);
         }
         let swept = self.store().sweep();
+        if due.is_empty() {
+            self.count(swept.as_ref().err());
+        }
         let result = match &swept {
-            Ok(report) if report.paused || report.removed < due.len() as u64 => {
-                self.violation(format!("{report:?} where keys {due:?} were due"));
+            Ok(report) => {
+                let left = self.listed(&due);
+                if report.paused || !left.is_empty() {
+                    self.violation(format!("{report:?} left {left:?} where keys {due:?} were due"));
+                }
                 Ok(())
             }
-            Ok(_) => Ok(()),
             Err(error) => Err(error.clone()),
         };
         for number in due {
             self.end_change(number, Held::Unseen, result.clone());
         }
+    }
+
+    /// Which of these keys are still stored, expired or not.
+    fn listed(&self, numbers: &[usize]) -> Vec<usize> {
+        let filter = ListFilter::new().limit(1000);
+        // A failing disk may not tell.
+        let Ok(page) = self.store().list(&filter, None) else { return vec![] };
+        numbers.iter().copied().filter(|&number| page.records.iter().any(|record| record.key == key(number))).collect()
     }
 
     fn is_due(&self, number: usize) -> bool {

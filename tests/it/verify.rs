@@ -50,7 +50,8 @@ fn a_sound_store_is_found_sound() {
     assert!(report.is_sound());
     assert_eq!((report.records, report.damaged, report.unindexed, report.astray), (1100, 0, 0, 0));
     assert_eq!((report.bytes, report.counts_match), (store.stats().unwrap().record_bytes, Some(true)));
-    assert_eq!(seen, [(512, 1100), (1024, 1100), (1100, 1100)]);
+    assert!(seen.is_sorted() && seen.len() >= 3 && seen.iter().all(|&(_, total)| total == 1100), "{seen:?}");
+    assert!(seen.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 512) && seen.last() == Some(&(1100, 1100)), "{seen:?}");
 }
 
 #[test]

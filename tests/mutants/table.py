@@ -178,6 +178,18 @@ MUTANTS = [
         ["replaced_file"],
     ),
     Mutant(
+        "run_dropped_when_its_first_record_expires",
+        "a sweep forgets records that are still replayed",
+        [("src/storage/run/mod.rs", "self.expires_last_ms <= now.as_millis()", "self.expires_first_ms <= now.as_millis()")],
+        ["power_loss"],
+    ),
+    Mutant(
+        "filter_without_every_third_key",
+        "a key that is stored is taken for new",
+        [("src/storage/run/build.rs", "        self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n        }\n")],
+        ["power_loss"],
+    ),
+    Mutant(
         "journal_dispensable_before_the_last_checkpoint",
         "a crash during a close loses what only the journal has",
         [(LIFECYCLE, "        self.settle_all()?;\n        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n", "        let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;\n        self.database.commit(&Rows::meta_only(Meta { is_live: 0, ..meta }), &self.reserve)?;\n        self.settle_all()?;\n")],

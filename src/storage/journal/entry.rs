@@ -11,7 +11,7 @@ use crate::{
         codec::{state_from_byte, state_to_byte},
         error::StorageError,
         keys::{Class, Place},
-        meta::{Counts, Meta},
+        meta::{CountsDelta, Meta},
         recent::{Base, Change},
     },
 };
@@ -26,8 +26,9 @@ const REMOVED: u8 = 0;
 /// What one frame makes durable.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Logged {
-    /// After the batch. The incarnation is not part of a frame, nor is what only the table knows.
+    /// After the batch. The counts, the incarnation and what only the table knows are not part of a frame.
     pub(crate) meta: Meta,
+    pub(crate) counts: CountsDelta,
     pub(crate) changes: Vec<Change>,
     /// Numbers and sealed rows.
     pub(crate) audit: Vec<(u64, Vec<u8>)>,
@@ -40,7 +41,7 @@ struct Head {
     version: u8,
     next_token: u64,
     high_water_ms: u64,
-    counts: Counts,
+    counts: CountsDelta,
     audit_first: u64,
     audit_next: u64,
     changes: u32,
@@ -82,12 +83,12 @@ const DAMAGED_BASE: u8 = 4;
 
 /// Appends the encoding of a batch.
 pub(crate) fn encode(logged: &Logged, into: &mut Vec<u8>) -> Result<(), StorageError> {
-    let Logged { meta, changes, audit, stale } = logged;
+    let Logged { meta, counts, changes, audit, stale } = logged;
     let head = Head {
         version: VERSION,
         next_token: meta.next_token,
         high_water_ms: meta.high_water_ms,
-        counts: meta.counts,
+        counts: *counts,
         audit_first: meta.audit_first,
         audit_next: meta.audit_next,
         changes: count(changes.len())?,
@@ -164,7 +165,6 @@ pub(crate) fn decode(body: &[u8], batch: u64) -> Result<Logged, StorageError> {
         batch,
         next_token: head.next_token,
         high_water_ms: head.high_water_ms,
-        counts: head.counts,
         audit_first: head.audit_first,
         audit_next: head.audit_next,
         ..Meta::default()
@@ -181,7 +181,7 @@ pub(crate) fn decode(body: &[u8], batch: u64) -> Result<Logged, StorageError> {
         let len: u32 = rest.take()?;
         stale.push(rest.bytes(len.try_into().ok())?.to_vec());
     }
-    if rest.0.is_empty() { Ok(Logged { meta, changes, audit, stale }) } else { Err(impossible()) }
+    if rest.0.is_empty() { Ok(Logged { meta, counts: head.counts, changes, audit, stale }) } else { Err(impossible()) }
 }
 
 fn decode_change(rest: &mut Rest<'_>, meta: &Meta) -> Result<Change, StorageError> {

@@ -23,7 +23,10 @@ use super::{
     error::{ApplyError, StorageError},
     frame::StoreId,
 };
-use crate::sync::{Condvar, Mutex, MutexGuard, wait};
+use crate::{
+    Timestamp,
+    sync::{Condvar, Mutex, MutexGuard, wait},
+};
 use segment::Segment;
 use std::sync::{
     Arc,
@@ -43,6 +46,8 @@ pub(crate) struct Journal {
     syncs: AtomicU64,
     bytes_written: AtomicU64,
     checkpoints: AtomicU64,
+    /// Of the active segment; to be told without waiting for a sync.
+    segment_bytes: AtomicU64,
 }
 
 /// The segment that is not active, and what is to be done about it.
@@ -51,14 +56,21 @@ struct Turns {
     spare: Option<Segment>,
     /// Never together with a spare.
     frozen: Option<Segment>,
-    /// Somebody asks for a checkpoint.
-    wanted: bool,
+    wanted: Wanted,
     /// No more checkpoints in the background.
     stopped: bool,
     /// Why the last one failed.
     failure: Option<StorageError>,
     /// What the disk holds is unknown: nothing may be written any more.
     broken: bool,
+}
+
+/// What somebody asks the background for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) checkpoint: bool,
+    /// What has expired by then may go.
+    pub(crate) sweep: Option<Timestamp>,
 }
 
 /// Exclusive use of the active segment.
@@ -82,10 +94,12 @@ pub struct JournalStats {
 
 impl Journal {
     fn new(store: StoreId, bytes_max: u64, active: Segment, spare: Option<Segment>, frozen: Option<Segment>) -> Self {
-        let wanted = frozen.is_some();
+        let wanted = Wanted { checkpoint: frozen.is_some(), sweep: None };
+        let segment_bytes = AtomicU64::new(active.used());
         Self {
             store,
             bytes_max,
+            segment_bytes,
             active: Mutex::new(active),
             turns: Mutex::new(Turns { spare, frozen, wanted, ..Turns::default() }),
             changed: Condvar::default(),
@@ -100,12 +114,18 @@ impl Journal {
         self.active.lock()
     }
 
+    /// As [`active`](Self::active), unless somebody has it.
+    pub(crate) fn try_active(&self) -> Option<Active<'_>> {
+        self.active.try_lock()
+    }
+
     /// Makes a frame durable. After a failure that is not known to have changed nothing, nothing is written any more.
     pub(crate) fn append(&self, active: &mut Active<'_>, frame: Vec<u8>, batch: u64) -> Result<(), ApplyError> {
         self.check_sound()?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         match active.append(frame, batch) {
             Ok(bytes) => {
+                self.segment_bytes.store(active.used(), Ordering::Relaxed);
                 self.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
                 Ok(())
             }
@@ -192,19 +212,30 @@ impl Journal {
     }
 
     fn want(&self, turns: &mut Turns) {
-        turns.wanted = true;
+        turns.wanted.checkpoint = true;
         turns.failure = None;
         self.changed.notify_all();
     }
 
-    /// Waits until somebody asks for a checkpoint; false when there are to be no more.
-    pub(crate) fn await_wanted(&self) -> bool {
+    /// Asks for a sweep of the runs in the background.
+    pub(crate) fn want_sweep(&self, now: Timestamp) {
+        self.turns.lock().wanted.sweep = Some(now);
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody asks for something; `None` when nothing more is to be done.
+    pub(crate) fn await_wanted(&self) -> Option<Wanted> {
         let mut turns = self.turns.lock();
-        while !turns.wanted && !turns.stopped {
+        while !turns.wanted.checkpoint && turns.wanted.sweep.is_none() && !turns.stopped {
             turns = wait(&self.changed, turns);
         }
-        turns.wanted = false;
-        !turns.stopped
+        let wanted = std::mem::take(&mut turns.wanted);
+        (!turns.stopped).then_some(wanted)
+    }
+
+    /// Returns whether somebody asks for a checkpoint.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.turns.lock().wanted.checkpoint
     }
 
     /// Notes why a checkpoint failed, and tells whoever waits for it.
@@ -255,7 +286,7 @@ impl Journal {
     /// Returns the figures, but for the number of records.
     pub(crate) fn stats(&self) -> JournalStats {
         let IoCounts { syncs, bytes_written, .. } = self.io();
-        let segment_bytes = self.active.lock().used();
+        let segment_bytes = self.segment_bytes.load(Ordering::Relaxed);
         JournalStats { syncs, bytes_written, checkpoints: self.checkpoints.load(Ordering::Relaxed), records: 0, segment_bytes }
     }
 }

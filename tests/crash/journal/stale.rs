@@ -43,7 +43,7 @@ fn check_images(desk: &Desk, old: &Boundaries, rng: &mut Rng, figures: &mut Figu
 fn frames_of_a_recycled_segment_never_come_back() {
     let (mut desk, mut rng, mut figures) = (Desk::new(), Rng::new(seed()), Figures::default());
     let (mut old, mut before): (Boundaries, BTreeMap<&str, Segment>) = Default::default();
-    while desk.checkpoints() < 7 {
+    while desk.checkpoints() < 16 {
         // Mostly one length, so that new frames end where old ones did.
         desk.pay(if rng.chance(1, 20) { 40 + rng.below(100) } else { 40 });
         for name in SEGMENTS {

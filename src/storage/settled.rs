@@ -1,0 +1,104 @@
+//! What becomes of a generation of the journal in the table: what has ended is a new run, what is in flight stands among the
+//! others.
+
+use super::{
+    Storage,
+    checkpoint::Tail,
+    error::StorageError,
+    keys::{Class, IndexEntry, Place, scope_prefix, storage_key},
+    meta::Meta,
+    recent::{Base, Slot, Slots},
+    run::{EndedRow, RunRows},
+    scan,
+    table::{RowChange, Rows},
+    view::View,
+};
+use std::{mem, sync::Arc};
+
+/// Puts together what a checkpoint writes of the frozen generation.
+pub(crate) fn settled(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError> {
+    let shards = storage.recent.frozen();
+    storage.database.view(|view, _| {
+        let table = view.meta()?;
+        let mut made = Made { stale: tail.stale.clone(), ..Made::default() };
+        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
+            made.add(&view, storage_key(key), slot)?;
+        }
+        let run = made.run(table.next_run);
+        made.records.sort_unstable_by(|a, b| a.storage_key.cmp(&b.storage_key));
+        let scopes = tail.scopes.iter().filter(|&(_, &delta)| delta != 0);
+        let scopes = scopes.map(|(scope, delta)| {
+            let prefix = scope_prefix(scope);
+            let records = view.scope_records(&prefix)?.saturating_add_signed(*delta);
+            Ok((prefix, records))
+        });
+        let scopes = scopes.collect::<Result<_, StorageError>>()?;
+        let audit_removed = (table.audit_first..meta.audit_first).collect();
+        let audit = tail.audit.iter().filter(|(number, _)| *number >= meta.audit_first).cloned().collect();
+        let meta = Meta {
+            incarnation: table.incarnation,
+            is_backup: table.is_backup,
+            counts: table.counts.changed(tail.counts),
+            next_run: table.next_run + u64::from(!run.ended.is_empty()),
+            runs_version: table.runs_version + u64::from(!run.ended.is_empty()),
+            ..meta
+        };
+        Ok(Rows { records: made.records, run, index_removed: made.stale, scopes, audit, audit_removed, meta })
+    })
+}
+
+/// When a key is hidden whose record cannot say when it expires.
+const FOREVER_MS: u64 = u64::MAX - 1;
+
+/// What becomes of the keys of a generation.
+#[derive(Default)]
+struct Made {
+    records: Vec<RowChange>,
+    ended: Vec<EndedRow>,
+    stale: Vec<Vec<u8>>,
+}
+
+impl Made {
+    fn add(&mut self, view: &View<'_>, storage_key: Vec<u8>, slot: &Slot) -> Result<(), StorageError> {
+        let ended = |place: &Place| place.class == Class::Terminal;
+        // Where the table has it among those in flight. What it has in a run stays there: it has expired, and the newer run or
+        // the attempt in flight is found first.
+        let before = match slot.base {
+            Base::At(place) if !ended(&place) => Some(place),
+            Base::Absent | Base::At(_) => None,
+            Base::Damaged => {
+                self.free_damaged(view, &storage_key)?;
+                None
+            }
+        };
+        let place = slot.record.as_ref().map(Place::of);
+        if let Some(place) = place.filter(ended) {
+            let expires_ms = place.time.as_millis();
+            self.ended.push(EndedRow { storage_key: storage_key.clone(), record: slot.record.clone(), expires_ms });
+        }
+        let after = slot.record.clone().filter(|_| !place.as_ref().is_some_and(ended));
+        if before.is_some() || after.is_some() || matches!(slot.base, Base::Damaged) {
+            self.records.push(RowChange { storage_key, before, after });
+        }
+        Ok(())
+    }
+
+    /// A damaged record does not say which index entry is its own. One in a run is hidden until that run has gone, which nobody
+    /// knows.
+    fn free_damaged(&mut self, view: &View<'_>, storage_key: &[u8]) -> Result<(), StorageError> {
+        let entries = scan::in_flight_entries_of(view, storage_key)?;
+        self.stale.extend(entries.iter().map(IndexEntry::to_bytes));
+        if view.is_in_a_run(storage_key)? {
+            self.ended.push(EndedRow { storage_key: storage_key.to_vec(), record: None, expires_ms: FOREVER_MS });
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, id: u64) -> RunRows {
+        let mut ended = mem::take(&mut self.ended);
+        // A key that was freed and used again has both.
+        ended.sort_by(|a, b| (&a.storage_key, a.record.is_none()).cmp(&(&b.storage_key, b.record.is_none())));
+        ended.dedup_by(|later, first| later.storage_key == first.storage_key);
+        RunRows { ended, id }
+    }
+}
