@@ -156,8 +156,8 @@ impl Options {
         self
     }
 
-    /// Sets how many records one sweep step looks at: 1 to 10,000, 16 unless set. A step shares its commit with
-    /// callers, so small steps disturb them less.
+    /// Sets how many lapsed attempts one sweep step looks at: 1 to 10,000, 16 unless set. A step shares its commit with callers,
+    /// so small steps disturb them less. What has ended is not looked at one by one: it goes with its run.
     pub fn sweep_batch(mut self, records: usize) -> Self {
         self.settings.sweep_batch = records;
         self

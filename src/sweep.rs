@@ -20,9 +20,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepReport {
-    /// Records that were looked at because their time had come.
+    /// Attempts that were looked at because their time had come, and ended records that were removed.
     pub examined: u64,
-    /// Records that were removed.
+    /// Records that were removed; among them expired ones whose key has been used again since.
     pub removed: u64,
     /// Nothing was removed, because the wall clock leapt ahead and is not believed yet.
     pub paused: bool,
@@ -31,8 +31,9 @@ pub struct SweepReport {
 impl Store {
     /// Removes all records that have expired, and lapsed attempts without a checkpoint whose retention is over.
     ///
-    /// The background thread does the same; this is for tests, for operators, and for a store opened with
-    /// [`sweep_interval(None)`](crate::Options::sweep_interval).
+    /// The background does the same, but leaves a run of ended records alone until half of it has expired. This is for tests, for
+    /// operators, and for a store opened with [`sweep_interval(None)`](crate::Options::sweep_interval). It begins with a checkpoint and
+    /// writes again what has not expired of the runs in which anything has.
     ///
     /// ```
     /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};

@@ -182,6 +182,7 @@ impl<'t> View<'t> {
     }
 
     /// Returns whether a run has the record that answers for a key.
+    #[cfg(feature = "ndjson")]
     pub(crate) fn answers(&self, run: u64, storage_key: &[u8]) -> bool {
         let newest = guarded(|| self.find_in_runs(storage_key, |newest, _| newest.id));
         let in_flight = guarded(|| Ok(self.records.get(storage_key)?.is_some()));

@@ -4,12 +4,13 @@ use super::{
     Storage,
     error::StorageError,
     keys::parse_storage_key,
-    scan::{Position, ScanFilter, ScanRow},
+    scan::{ScanFilter, ScanRow},
 };
 
 impl Storage {
     /// Hands every record to `each`, a piece at a time. Where a damaged page ends the scan in key order, it goes on page by page
     /// and reports what cannot be read.
+    #[cfg(feature = "ndjson")]
     pub(crate) fn walk(&self, piece: usize, mut each: impl FnMut(&[ScanRow]) -> crate::Result<()>) -> crate::Result<()> {
         let mut after = None;
         loop {
@@ -22,7 +23,7 @@ impl Storage {
                     }
                 }
                 Err(StorageError::Damaged(_)) => {
-                    let shown = after.map(|Position(key)| key);
+                    let shown = after.map(|position: super::scan::Position| position.0);
                     let is_new = |row: &ScanRow| shown.as_ref().is_none_or(|shown| row.storage_key > *shown);
                     return self.walk_pages(piece, |run, mut rows| {
                         rows.retain(|row| is_new(row) && run.is_none_or(|run| self.answers(run, row)));
@@ -73,6 +74,7 @@ impl Storage {
     }
 
     /// Whether the record of a run is the one that answers for its key.
+    #[cfg(feature = "ndjson")]
     fn answers(&self, run: u64, row: &ScanRow) -> bool {
         let Some(key) = &row.key else { return true };
         let in_table = self.database.view(|view, _| Ok(view.answers(run, &row.storage_key)));
