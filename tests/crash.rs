@@ -32,6 +32,8 @@ mod power_loss;
 mod replaced_file;
 #[path = "crash/rng.rs"]
 mod rng;
+#[path = "crash/runs.rs"]
+mod runs;
 #[path = "crash/sim.rs"]
 mod sim;
 #[path = "crash/workload.rs"]

@@ -181,7 +181,7 @@ MUTANTS = [
         "run_dropped_when_its_first_record_expires",
         "a sweep forgets records that are still replayed",
         [("src/storage/run/mod.rs", "self.expires_last_ms <= now.as_millis()", "self.expires_first_ms <= now.as_millis()")],
-        ["power_loss"],
+        ["runs::a_sweep_keeps"],
     ),
     Mutant(
         "filter_without_every_third_key",
