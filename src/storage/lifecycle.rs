@@ -136,6 +136,8 @@ impl Storage {
     /// The last checkpoint: after it, the table says that it needs no journal.
     fn settle_for_good(&self) -> Result<(), ApplyError> {
         self.settle_all()?;
+        // A sweep by hand may still be at work, and changes the metadata as well.
+        let _one_at_a_time = self.checkpointing.lock();
         let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
         if meta.is_live == 0 {
             return Ok(());

@@ -32,7 +32,7 @@ impl Storage {
     /// Removes expired records from the runs; returns how many. Their keys are not looked at one by one.
     pub(crate) fn sweep_runs(&self, now: Timestamp, thorough: Thorough) -> Result<u64, ApplyError> {
         let _one_at_a_time = self.checkpointing.lock();
-        self.journal()?.check_sound()?;
+        self.check_open()?;
         let (mut removed, mut damaged) = (0, Vec::new());
         while let Some(run) = self.catalog()?.next_expired(now, thorough, &damaged) {
             let (id, level) = (run.id, run.info.level);
@@ -68,21 +68,33 @@ impl Storage {
     /// space before it gives any back. One that fails is tried again after the next checkpoint.
     pub(super) fn merge_runs(&self) -> Result<(), ApplyError> {
         let journal = self.journal()?;
-        while !journal.is_wanted()
-            && self.reserve.is_filled()
-            && let Some((inputs, level)) = next_merge(&*self.catalog()?)
-        {
+        while !journal.is_wanted() && self.reserve.is_filled() {
+            // Before the inputs are chosen: a sweep or a compaction may replace them until then.
             let _one_at_a_time = self.checkpointing.lock();
-            journal.check_sound()?;
+            self.check_open()?;
+            let Some((inputs, level)) = next_merge(&*self.catalog()?) else { break };
             // Records that newer runs have had expired before; they must not be counted in again.
             let now = self.high_water();
             match self.rewrite(inputs, level, now) {
                 Ok(records) => drop(self.merged_away.fetch_add(records, Ordering::Relaxed)),
+                Err(ApplyError::NotDone(StorageError::Full(cause))) => {
+                    // So that new keys are refused while there is still room for what is in flight.
+                    journal.note_failure(StorageError::Full(cause));
+                    return Ok(());
+                }
                 Err(ApplyError::NotDone(_)) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Refuses to change runs once the store is closing, or when nobody knows what the disk holds.
+    fn check_open(&self) -> Result<(), ApplyError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(ApplyError::NotDone(StorageError::Closed));
+        }
+        self.journal()?.check_sound()
     }
 
     /// Returns how many expired records merges have left out.
@@ -95,6 +107,7 @@ impl Storage {
         self.database.current().map(|open| open.table.catalog()).map_err(ApplyError::NotDone)
     }
 
+    /// The caller holds up everybody else who changes runs.
     fn rewrite(&self, inputs: Vec<Run>, level: u8, now: Timestamp) -> Result<u64, ApplyError> {
         let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
         let changed = self.database.rewrite(&Rewrite { inputs, level, now, meta }, &self.reserve);

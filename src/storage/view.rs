@@ -103,10 +103,6 @@ impl<'t> View<'t> {
         })
     }
 
-    pub(crate) fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-
     /// Returns up to `limit` records after `after` (and within `prefix`), each decoded or in its damaged state.
     pub(crate) fn records_after(
         &self,
@@ -186,7 +182,8 @@ impl<'t> View<'t> {
     pub(crate) fn answers(&self, run: u64, storage_key: &[u8]) -> bool {
         let newest = guarded(|| self.find_in_runs(storage_key, |newest, _| newest.id));
         let in_flight = guarded(|| Ok(self.records.get(storage_key)?.is_some()));
-        newest.is_ok_and(|newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)
+        // Better twice than not at all, where a page cannot be read.
+        newest.map_or(true, |newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)
     }
 
     /// Returns the raw rows of a table, in order.

@@ -4,8 +4,10 @@ use super::{
     Storage,
     error::StorageError,
     keys::parse_storage_key,
+    run::Run,
     scan::{ScanFilter, ScanRow},
 };
+use std::collections::BTreeSet;
 
 impl Storage {
     /// Hands every record to `each`, a piece at a time. Where a damaged page ends the scan in key order, it goes on page by page
@@ -52,13 +54,16 @@ impl Storage {
                 break;
             }
         }
-        for run in self.database.view(|view, _| Ok(view.catalog().runs().to_vec())).map_err(failed)? {
+        let mut visited = BTreeSet::new();
+        // A merge may put another run in the place of some that were not visited yet.
+        while let Some(run) = self.unvisited(&visited).map_err(failed)? {
+            visited.insert(run.id);
             let fences = self.database.view(|view, _| view.fences(run.id));
             let fences = fences.unwrap_or_else(|_| vec![(Vec::new(), u16::try_from(run.info.entries).unwrap_or(u16::MAX))]);
             for (first, entries) in fences {
                 let rows = match self.database.view(|view, _| view.chunk(run.id, &first)) {
                     Ok(rows) => rows.into_iter().map(ScanRow::stored).collect(),
-                    // A merge has put another run in its place.
+                    // What is left of it is in a run that is still to come.
                     Err(_) if !self.has_run(run.id) => break,
                     Err(StorageError::Damaged(what)) => ScanRow::lost(&first, entries, &what),
                     Err(error) => return Err(failed(error)),
@@ -67,6 +72,11 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    fn unvisited(&self, visited: &BTreeSet<u64>) -> Result<Option<Run>, StorageError> {
+        let catalog = self.database.current()?.table.catalog();
+        Ok(catalog.runs().iter().find(|run| !visited.contains(&run.id)).cloned())
     }
 
     fn has_run(&self, id: u64) -> bool {

@@ -28,7 +28,11 @@ impl Filter {
         if hashes.len() <= PLAIN_MAX {
             return Self::Plain(hashes.into());
         }
-        BinaryFuse16::try_from(&hashes).map_or(Self::Unknown, Self::Fuse)
+        // A member that it denied would be a payment that runs twice: look at each once more.
+        match BinaryFuse16::try_from(&hashes) {
+            Ok(filter) if hashes.iter().all(|hash| filter.contains(hash)) => Self::Fuse(filter),
+            _ => Self::Unknown,
+        }
     }
 
     /// Returns false only if the hash is not in the set.

@@ -101,6 +101,11 @@ impl Table {
     /// Puts one run, or none, in the place of several neighbours. Returns by how much the counts change.
     pub(crate) fn rewrite(&self, rewrite: &Rewrite) -> Result<CountsDelta, StorageError> {
         let id = rewrite.meta.next_run;
+        let catalog = self.catalog();
+        let is_there = |run: &Run| run.id < id && catalog.runs().iter().any(|known| known.id == run.id);
+        if catalog.version != rewrite.meta.runs_version || !rewrite.inputs.iter().all(is_there) {
+            return Err(StorageError::Engine("the runs have changed meanwhile".into()));
+        }
         let (built, removed) = guarded(|| {
             let txn = self.begin_write()?;
             let built = self.write_merged(&txn, rewrite, id)?;
@@ -198,22 +203,13 @@ fn change_scopes(txn: &WriteTransaction, scopes: &BTreeMap<Vec<u8>, i64>) -> Res
 
 /// Which runs are to be rewritten next, if any.
 pub(crate) fn next_merge(catalog: &Catalog) -> Option<(Vec<Run>, u8)> {
-    let runs = catalog.runs();
-    let mut end = runs.len();
-    // From the oldest on: neighbours of one level.
-    while end > 0 {
-        let level = runs[end - 1].info.level;
-        let start = runs[..end].iter().rposition(|run| run.info.level != level).map_or(0, |other| other + 1);
-        let group = &runs[start..end];
-        // The newest of a level may still get neighbours.
-        let inputs = &group[group.len().saturating_sub(MERGED_RUNS)..];
+    // From the oldest on.
+    catalog.runs().windows(MERGED_RUNS).rev().find_map(|inputs| {
+        let level = inputs.first()?.info.level;
         let bytes: u64 = inputs.iter().map(|run| run.info.bytes).sum();
-        if inputs.len() == MERGED_RUNS && bytes <= MERGED_BYTES_MAX && level < u8::MAX {
-            return Some((inputs.to_vec(), level + 1));
-        }
-        end = start;
-    }
-    None
+        let fits = inputs.iter().all(|run| run.info.level == level) && bytes <= MERGED_BYTES_MAX && level < u8::MAX;
+        fits.then(|| (inputs.to_vec(), level + 1))
+    })
 }
 
 /// How many runs become one.
