@@ -45,15 +45,18 @@ impl Storage {
     pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
         let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
-        let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
-        // In the order in which everybody takes them, and from before the copy on: a merge or a sweep of the old table meanwhile
-        // would be undone, and the ids that it has given to runs would be given again.
-        let active = journal.active();
-        let no_checkpoint = self.checkpointing.lock();
+        // From before the copy on: a merge or a sweep of the old table meanwhile would be undone, and the ids that it has given to
+        // runs would be given again.
+        let _no_rewrite = self.rewriting.lock();
         let temporary = temporary_name(&self.name);
         let copied = self.copy_to(&*self.disk, &temporary, false, on_rows);
-        let compacted = copied.and_then(|file| self.install(&active, &temporary, file));
-        drop(no_checkpoint);
+        let compacted = copied.and_then(|file| {
+            // In the order in which everybody takes them. With nothing applied since, no checkpoint has had anything to do.
+            let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
+            let active = journal.active();
+            let _no_checkpoint = self.checkpointing.lock();
+            self.install(&active, &temporary, file)
+        });
         if compacted.is_err() {
             let _ = self.disk.remove(&temporary);
         }

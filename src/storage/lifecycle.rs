@@ -100,6 +100,7 @@ impl Storage {
             tails: Mutex::default(),
             meta: Mutex::default(),
             checkpointing: Mutex::default(),
+            rewriting: Mutex::default(),
             merged_away: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             disk,

@@ -88,6 +88,8 @@ pub(crate) struct Storage {
     meta: Mutex<Meta>,
     /// Held during a checkpoint.
     checkpointing: Mutex<()>,
+    /// Held while runs are rewritten, and by a compaction; taken before all other locks, or only tried.
+    rewriting: Mutex<()>,
     /// Expired records that merges have left out.
     merged_away: AtomicU64,
     closing: AtomicBool,

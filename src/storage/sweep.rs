@@ -31,6 +31,7 @@ impl Storage {
 
     /// Removes expired records from the runs; returns how many. Their keys are not looked at one by one.
     pub(crate) fn sweep_runs(&self, now: Timestamp, thorough: Thorough) -> Result<u64, ApplyError> {
+        let _no_other = self.rewriting.lock();
         let _one_at_a_time = self.checkpointing.lock();
         self.check_open()?;
         let (mut removed, mut damaged) = (0, Vec::new());
@@ -70,6 +71,7 @@ impl Storage {
         let journal = self.journal()?;
         while !journal.is_wanted() && self.reserve.is_filled() {
             // Before the inputs are chosen: a sweep or a compaction may replace them until then.
+            let Some(_no_other) = self.rewriting.try_lock() else { break };
             let _one_at_a_time = self.checkpointing.lock();
             self.check_open()?;
             let Some((inputs, level)) = next_merge(&*self.catalog()?) else { break };
