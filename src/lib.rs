@@ -51,7 +51,8 @@
 //!
 //! They hold on a disk that keeps what it has confirmed and writes a 512-byte sector whole, for one process at a time, as long
 //! as the program unwinds on panic (`panic = "abort"` ends the process instead, which is safe as well).
-//! [`docs::design`] says how each is kept.
+//! [`docs::design`] says how each is kept. P4 is about reading: if a page is damaged that every checkpoint has to change, all
+//! writes are refused once the journal is full, until the store file is replaced; nothing acknowledged is lost.
 //!
 //! # Limits
 //!

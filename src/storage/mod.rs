@@ -272,8 +272,10 @@ impl Storage {
                 // Its state is only in what cannot be trusted; but outside the runs there is nothing that has ended.
                 let storage_key = storage_key(key);
                 // A page that cannot be read cannot be changed either; better to know it now than at the checkpoint.
-                self.database.view(|view, _| view.is_in_a_run(&storage_key))?;
-                let len = self.database.view(|view, _| view.in_flight_len(&storage_key))?;
+                let len = self.database.view(|view, _| {
+                    view.is_in_a_run(&storage_key)?;
+                    view.in_flight_len(&storage_key)
+                })?;
                 len.map(|len| (State::InFlight, key_len + len))
             }
         };
@@ -315,7 +317,7 @@ impl Storage {
 
     /// Tells two states of the records apart, and of where they are.
     pub(crate) fn state(&self) -> impl PartialEq + use<> {
-        let runs = self.database.current().map_or(0, |open| open.table.catalog().version);
+        let runs = self.catalog().map_or(0, |catalog| catalog.version);
         let Meta { batch, counts, .. } = *self.meta.lock();
         (batch, counts, self.recent.generation(), runs, self.tails.lock().frozen.is_some())
     }

@@ -14,7 +14,7 @@ use crate::{Key, Scope, State, Timestamp, record::Record};
 use std::collections::BTreeMap;
 
 /// The end of all time.
-const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX - 1);
+pub(super) const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX - 1);
 /// Records that are looked at together to find the oldest.
 const OLDEST_PIECE: usize = 4096;
 /// The same to find the first.
@@ -190,7 +190,7 @@ impl Storage {
     pub(crate) fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
         // Of those that the runs do not have yet, and of those that they have.
         let recent = self.first_of(Class::Terminal, now)?.map(|first| first.entry.time);
-        let in_runs = self.database.current()?.table.catalog().expires_first().filter(|first| *first <= now);
+        let in_runs = self.catalog()?.expires_first().filter(|first| *first <= now);
         Ok(recent.into_iter().chain(in_runs).min())
     }
 

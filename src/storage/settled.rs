@@ -47,9 +47,6 @@ pub(crate) fn settled(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows
     })
 }
 
-/// When a key is hidden whose record cannot say when it expires.
-const FOREVER_MS: u64 = u64::MAX - 1;
-
 /// What becomes of the keys of a generation.
 #[derive(Default)]
 struct Made {
@@ -89,7 +86,7 @@ impl Made {
         let entries = scan::in_flight_entries_of(view, storage_key)?;
         self.stale.extend(entries.iter().map(IndexEntry::to_bytes));
         if view.is_in_a_run(storage_key)? {
-            self.ended.push(EndedRow { storage_key: storage_key.to_vec(), record: None, expires_ms: FOREVER_MS });
+            self.ended.push(EndedRow { storage_key: storage_key.to_vec(), record: None, expires_ms: scan::FOREVER.as_millis() });
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::{
     run::{Catalog, Info, Rewrite, Run, next_merge},
 };
 use crate::Timestamp;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 /// How thorough a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Storage {
         let _one_at_a_time = self.checkpointing.lock();
         self.check_open()?;
         let (mut removed, mut damaged) = (0, Vec::new());
-        while let Some(run) = self.catalog()?.next_expired(now, thorough, &damaged) {
+        while let Some(run) = self.catalog().map_err(ApplyError::NotDone)?.next_expired(now, thorough, &damaged) {
             let (id, level) = (run.id, run.info.level);
             match self.rewrite(vec![run], level, now) {
                 Ok(records) => removed += records,
@@ -74,7 +74,7 @@ impl Storage {
             let Some(_no_other) = self.rewriting.try_lock() else { break };
             let _one_at_a_time = self.checkpointing.lock();
             self.check_open()?;
-            let Some((inputs, level)) = next_merge(&*self.catalog()?) else { break };
+            let Some((inputs, level)) = next_merge(&*self.catalog().map_err(ApplyError::NotDone)?) else { break };
             // Records that newer runs have had expired before; they must not be counted in again.
             let now = self.high_water();
             match self.rewrite(inputs, level, now) {
@@ -105,8 +105,8 @@ impl Storage {
     }
 
     /// Returns which runs there are.
-    pub(super) fn catalog(&self) -> Result<std::sync::Arc<Catalog>, ApplyError> {
-        self.database.current().map(|open| open.table.catalog()).map_err(ApplyError::NotDone)
+    pub(super) fn catalog(&self) -> Result<Arc<Catalog>, StorageError> {
+        Ok(self.database.current()?.table.catalog())
     }
 
     /// The caller holds up everybody else who changes runs.
@@ -131,11 +131,5 @@ impl Catalog {
             Thorough::Yes => info.expires_first_ms <= now.as_millis(),
         };
         self.runs().iter().find(|run| is_due(&run.info) && !except.contains(&run.id)).cloned()
-    }
-}
-
-impl From<StorageError> for ApplyError {
-    fn from(error: StorageError) -> Self {
-        Self::NotDone(error)
     }
 }

@@ -75,12 +75,11 @@ impl Storage {
     }
 
     fn unvisited(&self, visited: &BTreeSet<u64>) -> Result<Option<Run>, StorageError> {
-        let catalog = self.database.current()?.table.catalog();
-        Ok(catalog.runs().iter().find(|run| !visited.contains(&run.id)).cloned())
+        Ok(self.catalog()?.runs().iter().find(|run| !visited.contains(&run.id)).cloned())
     }
 
     fn has_run(&self, id: u64) -> bool {
-        self.database.current().is_ok_and(|open| open.table.catalog().runs().iter().any(|run| run.id == id))
+        self.catalog().is_ok_and(|catalog| catalog.has(id))
     }
 
     /// Whether the record of a run is the one that answers for its key.

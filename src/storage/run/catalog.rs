@@ -54,6 +54,10 @@ impl Catalog {
         &self.runs
     }
 
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.runs.iter().any(|run| run.id == id)
+    }
+
     /// Returns the runs that may have a key, newest first.
     pub(crate) fn holders(&self, hash: u64) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(move |run| run.filter.may_have(hash))

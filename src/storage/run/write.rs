@@ -102,7 +102,7 @@ impl Table {
     pub(crate) fn rewrite(&self, rewrite: &Rewrite) -> Result<CountsDelta, StorageError> {
         let id = rewrite.meta.next_run;
         let catalog = self.catalog();
-        let is_there = |run: &Run| run.id < id && catalog.runs().iter().any(|known| known.id == run.id);
+        let is_there = |run: &Run| run.id < id && catalog.has(run.id);
         if catalog.version != rewrite.meta.runs_version || !rewrite.inputs.iter().all(is_there) {
             return Err(StorageError::Engine("the runs have changed meanwhile".into()));
         }
