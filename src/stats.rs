@@ -30,6 +30,9 @@ pub struct Stats {
     pub swept: u64,
     /// How long ago the record that expired first, and is still stored, did. `None` when the index is damaged.
     pub sweep_lag: Option<Duration>,
+    /// Times that a sweep or a merge of runs failed in the background: on a damaged page, or because the disk is full. Each is tried again, but
+    /// for runs that are damaged.
+    pub upkeep_failures: u64,
     /// Since when the oldest record in flight has been known, of the first 100,000.
     pub oldest_in_flight: Option<Timestamp>,
     /// Callers that wait for an attempt to end.
@@ -130,6 +133,7 @@ impl Store {
             journal: shared.storage.journal_stats(),
             swept: swept + shared.storage.merged_away(),
             sweep_lag: lag,
+            upkeep_failures: shared.storage.upkeep_failures(),
             oldest_in_flight,
             waiting: shared.waiters.count(),
             clock_doubted: shared.clock_doubted(),

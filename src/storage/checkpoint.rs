@@ -61,8 +61,9 @@ impl Storage {
         self.freeze(generation);
         if self.options.checkpoint_inline {
             // What fails here is tried again when its segment is needed.
-            if let Err(error) = self.checkpoint(journal).and_then(|()| self.merge_runs()) {
-                journal.note_failure(journal.failed(error).into_cause());
+            match self.checkpoint(journal) {
+                Ok(()) => self.merge_runs().or_else(|error| self.note_upkeep(journal, error))?,
+                Err(error) => journal.note_failure(journal.failed(error).into_cause()),
             }
         } else {
             journal.want_checkpoint();
@@ -135,26 +136,32 @@ impl Storage {
         let Ok(journal) = self.journal() else { return Ok(()) };
         let _stop = StopJournal(&journal);
         while let Some(wanted) = journal.await_wanted() {
-            match self.do_wanted(&journal, wanted, &mut on_swept) {
-                Ok(()) => (),
-                Err(ApplyError::NotDone(cause)) => journal.note_failure(cause),
-                Err(ApplyError::Indeterminate(cause)) => {
-                    journal.note_failure(cause.again());
-                    return Err(cause);
-                }
+            if let Err(error) = self.do_wanted(&journal, wanted, &mut on_swept) {
+                journal.note_failure(error.cause().again());
+                return Err(error.into_cause());
             }
         }
         Ok(())
     }
 
+    /// Returns an error if nobody knows what the disk holds; any other is noted where it belongs.
     fn do_wanted(&self, journal: &Journal, wanted: Wanted, on_swept: &mut impl FnMut(u64)) -> Result<(), ApplyError> {
         if wanted.checkpoint {
-            self.checkpoint(journal)?;
+            match self.checkpoint(journal) {
+                Err(ApplyError::NotDone(cause)) => {
+                    journal.note_failure(cause);
+                    return Ok(());
+                }
+                done => done?,
+            }
         }
         if let Some(now) = wanted.sweep {
-            on_swept(self.sweep_lightly(now)?);
+            match self.sweep_lightly(now) {
+                Ok(removed) => on_swept(removed),
+                Err(error) => self.note_upkeep(journal, error)?,
+            }
         }
-        self.merge_runs()
+        self.merge_runs().or_else(|error| self.note_upkeep(journal, error))
     }
 
     /// Ends the checkpoints in the background.
@@ -171,7 +178,7 @@ impl Storage {
             journal.want_checkpoint();
             return false;
         }
-        let tried = self.checkpoint(&journal);
+        let tried = self.checkpoint(&journal).map(|()| journal.note_success());
         tried.map_err(|error| journal.note_failure(journal.failed(error).into_cause())).is_ok()
     }
 

@@ -7,8 +7,8 @@ use super::{
     error::StorageError,
     journal::Active,
     lifecycle::{create_temporary, temporary_name, write_new},
-    run::Chunk,
-    table::{COPIED, Rows, Table},
+    run::{Chunk, run_of},
+    table::{COPIED, OF_RUNS, Rows, Table},
     view::View,
 };
 use crate::{Error, ErrorKind, Result};
@@ -47,7 +47,7 @@ impl Storage {
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
         // From before the copy on: a merge or a sweep of the old table meanwhile would be undone, and the ids that it has given to
         // runs would be given again.
-        let _no_rewrite = self.rewriting.lock();
+        let _no_rewrite = self.upkeep.rewriting.lock();
         let temporary = temporary_name(&self.name);
         let copied = self.copy_to(&*self.disk, &temporary, false, on_rows);
         let compacted = copied.and_then(|file| {
@@ -74,6 +74,7 @@ impl Storage {
         self.disk.rename_over(temporary, &self.name).map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
         self.database.replace(Open { file, id, table: Arc::new(table) });
+        self.upkeep.forget_damage();
         // After a power cut the old file could be back, without what is written from now on.
         let unsure = |error| Error::new(ErrorKind::Indeterminate, format!("{}: {error}", context()));
         self.disk.sync().map_err(unsure)
@@ -105,12 +106,18 @@ impl Storage {
 /// Copies every row as it is, so that what is damaged stays recognisably damaged. Returns false if it was stopped.
 fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'_>) -> Result<bool, StorageError> {
     let mut copied = 0;
+    // What is on its way into a run or out of one stays behind.
+    let unlisted = view.unlisted()?;
     for table in COPIED {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let piece = view.raw_rows(table, after.as_deref(), COPY_ROWS)?;
+            let mut piece = view.raw_rows(table, after.as_deref(), COPY_ROWS)?;
             let Some((last, _)) = piece.rows.last() else { break };
             after = Some(last.clone());
+            if OF_RUNS.contains(&table) {
+                let is_listed = |key: &[u8]| run_of(key).is_none_or(|run| !unlisted.contains(&run));
+                piece.rows.retain(|(key, _)| is_listed(key));
+            }
             target.insert_rows(table, &piece.rows)?;
             let records: usize = match table {
                 "records" => piece.rows.len(),

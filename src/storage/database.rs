@@ -5,9 +5,9 @@ use super::{
     disk::{DiskFile, FileId},
     error::{ApplyError, StorageError},
     frame::StoreId,
-    meta::{CountsDelta, Meta},
+    meta::Meta,
     reserve::Reserve,
-    run::Rewrite,
+    run::Step,
     table::{Rows, Table},
     view::View,
 };
@@ -74,15 +74,14 @@ impl Database {
         }
     }
 
-    /// Puts one run in the place of several, durably. Returns by how much the counts change.
-    pub(crate) fn rewrite(&self, rewrite: &Rewrite, reserve: &Reserve) -> Result<CountsDelta, ApplyError> {
+    /// Makes one step of a rewrite durable. `before` is the state of the table, which does not change meanwhile.
+    pub(crate) fn take_step(&self, before: &Meta, step: Step, reserve: &Reserve) -> Result<(), ApplyError> {
         let open = self.current().map_err(ApplyError::NotDone)?;
-        match open.table.rewrite(rewrite) {
-            Ok(changed) => Ok(changed),
-            Err(cause) => {
-                let found = self.recover(&open, cause, |found| found.runs_version == rewrite.version(), reserve)?;
-                Ok(found.counts.since(rewrite.meta.counts))
-            }
+        open.table.check_step(&step, before).map_err(ApplyError::NotDone)?;
+        let after = step.after(before);
+        match open.table.take_step(step, &after) {
+            Ok(()) => Ok(()),
+            Err(cause) => self.recover(&open, cause, |found| found.runs_version == after.runs_version, reserve).map(drop),
         }
     }
 

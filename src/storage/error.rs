@@ -38,6 +38,13 @@ impl ApplyError {
     }
 
     /// Why, without the answer to whether.
+    pub(crate) fn cause(&self) -> &StorageError {
+        match self {
+            Self::NotDone(cause) | Self::Indeterminate(cause) => cause,
+        }
+    }
+
+    /// As [`cause`](Self::cause).
     pub(crate) fn into_cause(self) -> StorageError {
         match self {
             Self::NotDone(cause) | Self::Indeterminate(cause) => cause,

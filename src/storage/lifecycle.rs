@@ -11,6 +11,7 @@ use super::{
     owner::{self, Note, Owner},
     recent::Recent,
     reserve::Reserve,
+    rewrite::Upkeep,
     superblock,
     table::{Rows, Table},
 };
@@ -100,8 +101,7 @@ impl Storage {
             tails: Mutex::default(),
             meta: Mutex::default(),
             checkpointing: Mutex::default(),
-            rewriting: Mutex::default(),
-            merged_away: AtomicU64::new(0),
+            upkeep: Upkeep::default(),
             closing: AtomicBool::new(false),
             disk,
         })

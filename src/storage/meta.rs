@@ -65,17 +65,6 @@ impl std::ops::AddAssign for CountsDelta {
 }
 
 impl Counts {
-    /// Returns by how much these differ from earlier ones.
-    pub(crate) fn since(self, earlier: Self) -> CountsDelta {
-        let delta = |now: u64, then: u64| now.cast_signed().wrapping_sub(then.cast_signed());
-        CountsDelta {
-            in_flight: delta(self.in_flight, earlier.in_flight),
-            completed: delta(self.completed, earlier.completed),
-            failed: delta(self.failed, earlier.failed),
-            bytes: delta(self.bytes, earlier.bytes),
-        }
-    }
-
     /// Returns the counts after a change.
     pub(crate) fn changed(self, by: CountsDelta) -> Self {
         Self {

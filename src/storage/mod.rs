@@ -14,14 +14,17 @@ mod error;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod in_flight;
 mod journal;
 mod keys;
 mod lifecycle;
+mod load;
 mod meta;
 mod owner;
 mod recent;
 mod recovery;
 mod reserve;
+mod rewrite;
 mod run;
 mod scan;
 mod settled;
@@ -55,6 +58,7 @@ use meta::{CountsDelta, Meta};
 pub(crate) use recent::Seen;
 use recent::{Change, Known, Recent};
 use reserve::Reserve;
+use rewrite::Upkeep;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -88,10 +92,7 @@ pub(crate) struct Storage {
     meta: Mutex<Meta>,
     /// Held during a checkpoint.
     checkpointing: Mutex<()>,
-    /// Held while runs are rewritten, and by a compaction; taken before all other locks, or only tried.
-    rewriting: Mutex<()>,
-    /// Expired records that merges have left out.
-    merged_away: AtomicU64,
+    upkeep: Upkeep,
     closing: AtomicBool,
 }
 

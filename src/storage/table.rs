@@ -6,19 +6,19 @@
 
 use super::{
     blocks::{Blocks, Health, has_problem, take_problem},
-    codec::{self, encode_record},
+    codec::encode_record,
     disk::DiskFile,
     error::StorageError,
     frame::{CheckKey, StoreId},
+    in_flight::InFlight,
     keys::Place,
     meta::Meta,
-    run::{Catalog, CatalogChange, Filter, Info, RunRows, binding, hash_of},
+    run::{Catalog, CatalogChange, RunRows, hash_of},
     view::View,
 };
 use crate::{record::Record, sync::RwLock};
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -39,11 +39,16 @@ pub(super) const RUN_SCOPES: Definition = TableDefinition::new("run-scopes");
 pub(super) const INDEX: Definition = TableDefinition::new("index");
 pub(super) const SCOPES: Definition = TableDefinition::new("scopes");
 pub(super) const AUDIT: Definition = TableDefinition::new("audit");
+/// Runs whose rows are there and that `runs` does not name.
+pub(super) const UNLISTED: Definition = TableDefinition::new("unlisted");
 pub(super) const META: Definition = TableDefinition::new("meta");
 pub(super) const META_KEY: &[u8] = b"meta";
 
-/// The tables, for a copy of everything.
+/// The tables, for a copy of everything but what is unlisted.
 pub(crate) const COPIED: [&str; 9] = ["records", "index", "chunks", "runs", "filters", "fences", "run-scopes", "scopes", "audit"];
+
+/// Those of them whose keys start with the id of a run and go on.
+pub(crate) const OF_RUNS: [&str; 2] = ["chunks", "run-scopes"];
 
 /// One record in flight, before and after.
 #[derive(Debug)]
@@ -94,8 +99,7 @@ pub(crate) struct Table {
     values: CheckKey,
     pub(super) hashes: CheckKey,
     catalog: RwLock<Arc<Catalog>>,
-    /// The keys of the records in flight, by hash, and how many have it.
-    in_flight: RwLock<HashMap<u64, u32>>,
+    in_flight: InFlight,
 }
 
 impl Table {
@@ -104,7 +108,7 @@ impl Table {
         let table = Self::attach(file, id, 1024 * 1024)?;
         guarded(|| {
             let txn = table.begin_write()?;
-            for definition in [RECORDS, INDEX, CHUNKS, RUNS, FILTERS, FENCES, RUN_SCOPES, SCOPES, AUDIT, META] {
+            for definition in [RECORDS, INDEX, CHUNKS, RUNS, FILTERS, FENCES, RUN_SCOPES, UNLISTED, SCOPES, AUDIT, META] {
                 txn.open_table(definition)?;
             }
             commit(txn)
@@ -125,49 +129,12 @@ impl Table {
         Ok(table)
     }
 
-    /// Reads what is kept in memory: which runs there are, and which keys are in flight.
-    fn load(&self) -> Result<(), StorageError> {
-        let (version, rows, keys) = guarded(|| {
-            let txn = self.db()?.begin_read()?;
-            let filters = txn.open_table(FILTERS)?;
-            let mut rows = Vec::new();
-            for row in txn.open_table(RUNS)?.iter()? {
-                let (key, info) = row?;
-                let filter = filters.get(key.value())?.map(|filter| filter.value().to_vec());
-                rows.push((key.value().to_vec(), info.value().to_vec(), filter));
-            }
-            let mut keys = Vec::new();
-            for row in txn.open_table(RECORDS)?.iter()? {
-                keys.push(hash_of(&self.hashes, row?.0.value()));
-            }
-            let meta = txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec());
-            Ok((meta, rows, keys))
-        })?;
-        let version = version.map_or(Ok(0), |meta| Meta::decode(&self.values, &meta).map(|meta| meta.runs_version))?;
-        let runs = rows.into_iter().map(|(key, info, filter)| self.decode_run(&key, &info, filter.as_deref()));
-        *self.catalog.write() = Arc::new(Catalog::new(version, runs.collect::<Result<Vec<_>, _>>()?));
-        let mut in_flight = self.in_flight.write();
-        for hash in keys {
-            *in_flight.entry(hash).or_default() += 1;
-        }
-        Ok(())
-    }
-
-    fn decode_run(&self, key: &[u8], info: &[u8], filter: Option<&[u8]>) -> Result<(u64, Info, Filter), StorageError> {
-        let damaged = || StorageError::Damaged("the list of runs does not match its check".into());
-        let id = key.first_chunk().map(|id| u64::from_be_bytes(*id)).ok_or_else(damaged)?;
-        let info = codec::decode(self.values.open(&binding(b"run", id), info).ok_or_else(damaged)?)?;
-        // Without its filter a run is asked for every key.
-        let filter = filter.and_then(|filter| self.values.open(&binding(b"filter", id), filter));
-        Ok((id, info, filter.map_or(Filter::Unknown, Filter::from_bytes)))
-    }
-
     fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
         let health = Arc::new(Health::default());
         let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
         let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
-        Ok(Self { db: Some(db), health, values, hashes, catalog: RwLock::default(), in_flight: RwLock::default() })
+        Ok(Self { db: Some(db), health, values, hashes, catalog: RwLock::default(), in_flight: InFlight::default() })
     }
 
     pub(crate) fn health(&self) -> &Health {
@@ -201,11 +168,19 @@ impl Table {
         self.catalog.read().clone()
     }
 
+    pub(super) fn set_catalog(&self, catalog: Catalog) {
+        *self.catalog.write() = Arc::new(catalog);
+    }
+
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
     /// Returns false only if the table has no record of a key.
     pub(crate) fn may_have(&self, storage_key: &[u8]) -> bool {
         let hash = self.hash_of(storage_key);
         // In this order: a record that ends leaves the ones in flight after its run is in the catalog.
-        self.in_flight.read().contains_key(&hash) || self.catalog().holders(hash).next().is_some()
+        self.in_flight.may_have(hash) || self.catalog().holders(hash).next().is_some()
     }
 
     pub(crate) fn hash_of(&self, storage_key: &[u8]) -> u64 {
@@ -239,13 +214,13 @@ impl Table {
             }
             txn.open_table(META)?.insert(META_KEY, &meta[..])?;
             // Before anybody can find them: a key that is not among these is not looked for.
-            self.count_in_flight(&new, 1);
+            self.in_flight.add(new);
             commit(txn)?;
             Ok((built, gone))
         })?;
         let added = built.map(|built| (rows.run.id, built));
         self.change_catalog(rows.meta.runs_version, CatalogChange { added, removed: vec![] });
-        self.count_in_flight(&gone, -1);
+        self.in_flight.remove(gone);
         Ok(())
     }
 
@@ -253,17 +228,6 @@ impl Table {
         let mut catalog = self.catalog.write();
         if catalog.version != version {
             *catalog = Arc::new(catalog.after(version, change));
-        }
-    }
-
-    fn count_in_flight(&self, hashes: &[u64], sign: i32) {
-        let mut in_flight = self.in_flight.write();
-        for &hash in hashes {
-            let count = in_flight.entry(hash).or_default();
-            *count = count.saturating_add_signed(sign);
-            if *count == 0 {
-                in_flight.remove(&hash);
-            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Timestamp, record::Record};
 use redb::ReadTransaction;
-use std::{ops::Bound, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeSet, ops::Bound, sync::Arc, time::Duration};
 
 /// A piece of a scan ends after this many bytes.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -123,7 +123,8 @@ impl<'t> View<'t> {
             let mut in_flight = self.records.range::<&[u8]>(range)?;
             let mut next = in_flight.next().transpose()?;
             let newest_first = self.catalog.runs().iter().map(|run| run.id);
-            let mut runs = MergedRuns::new(&self.chunks, newest_first, from)?;
+            let at = Cell::new(None);
+            let mut runs = MergedRuns::new(&self.chunks, newest_first, from, &at)?;
             loop {
                 let ended = runs.entry()?.filter(|entry| end.is_none_or(|end| entry.storage_key < end));
                 // What is in flight is newer than anything that ended.
@@ -169,6 +170,9 @@ impl<'t> View<'t> {
 
     /// Returns the records of one chunk; of a key that is used again, the one that expired as well.
     pub(crate) fn chunk(&self, run: u64, first: &[u8]) -> Result<Vec<Scanned>, StorageError> {
+        if !self.catalog.has(run) {
+            return Err(StorageError::Damaged(format!("run {run} is not on the list")));
+        }
         let bytes = guarded(|| Ok(self.chunks.get(&run::chunk_key(run, first)[..])?.map(|chunk| chunk.value().to_vec())))?;
         let missing = || StorageError::Damaged(format!("a chunk of run {run} is missing"));
         let bytes = bytes.ok_or_else(missing)?;
@@ -184,6 +188,12 @@ impl<'t> View<'t> {
         let in_flight = guarded(|| Ok(self.records.get(storage_key)?.is_some()));
         // Better twice than not at all, where a page cannot be read.
         newest.map_or(true, |newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)
+    }
+
+    /// Returns the runs whose rows are there although no list names them.
+    pub(crate) fn unlisted(&self) -> Result<BTreeSet<u64>, StorageError> {
+        let rows = self.raw_rows("unlisted", None, usize::MAX)?.rows;
+        Ok(rows.iter().filter_map(|(key, _)| run::run_of(key)).collect())
     }
 
     /// Returns the raw rows of a table, in order.

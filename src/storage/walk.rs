@@ -63,7 +63,7 @@ impl Storage {
             for (first, entries) in fences {
                 let rows = match self.database.view(|view, _| view.chunk(run.id, &first)) {
                     Ok(rows) => rows.into_iter().map(ScanRow::stored).collect(),
-                    // What is left of it is in a run that is still to come.
+                    // Another run has taken its place; what is left of it is still to come.
                     Err(_) if !self.has_run(run.id) => break,
                     Err(StorageError::Damaged(what)) => ScanRow::lost(&first, entries, &what),
                     Err(error) => return Err(failed(error)),

@@ -61,6 +61,8 @@ struct Turns {
     stopped: bool,
     /// Why the last one failed.
     failure: Option<StorageError>,
+    /// The disk was full for something else than a checkpoint.
+    lacks_space: bool,
     /// What the disk holds is unknown: nothing may be written any more.
     broken: bool,
 }
@@ -161,6 +163,7 @@ impl Journal {
             Ok(spare) => {
                 turns.spare = Some(spare);
                 turns.failure = None;
+                turns.lacks_space = false;
             }
             Err(error) => {
                 // If a write failed, it can be tried again.
@@ -214,6 +217,7 @@ impl Journal {
     fn want(&self, turns: &mut Turns) {
         turns.wanted.checkpoint = true;
         turns.failure = None;
+        turns.lacks_space = false;
         self.changed.notify_all();
     }
 
@@ -244,15 +248,38 @@ impl Journal {
         self.changed.notify_all();
     }
 
-    /// Returns whether the last checkpoint failed because the disk is full.
+    /// Returns whether a segment waits for a checkpoint that has not been tried, or may work now.
+    pub(crate) fn is_behind(&self) -> bool {
+        let turns = self.turns.lock();
+        turns.frozen.is_some() && turns.failure.is_none()
+    }
+
+    /// Notes that the disk is full, as something has found that nobody waits for.
+    pub(crate) fn note_lack_of_space(&self) {
+        self.turns.lock().lacks_space = true;
+    }
+
+    /// Notes that a checkpoint was possible, also if there was nothing to be done.
+    pub(crate) fn note_success(&self) {
+        let mut turns = self.turns.lock();
+        (turns.failure, turns.lacks_space) = (None, false);
+    }
+
+    /// Returns whether the disk was full when it was last written to.
     pub(crate) fn lacks_space(&self) -> bool {
-        matches!(self.turns.lock().failure, Some(StorageError::Full(_)))
+        let turns = self.turns.lock();
+        turns.lacks_space || matches!(turns.failure, Some(StorageError::Full(_)))
     }
 
     /// Ends the checkpoints in the background.
     pub(crate) fn stop(&self) {
         self.turns.lock().stopped = true;
         self.changed.notify_all();
+    }
+
+    /// Returns whether the checkpoints in the background have been ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.turns.lock().stopped
     }
 
     /// Refuses everything from here on if nobody knows what the disk holds.

@@ -74,8 +74,14 @@ impl RunBuilder {
         on_chunk(first, bytes)
     }
 
+    /// Takes the scopes that are complete: all but the last, because keys come in the order of their scopes.
+    pub(crate) fn take_passed_scopes(&mut self) -> BTreeMap<Vec<u8>, u64> {
+        let last = self.scopes.pop_last();
+        std::mem::replace(&mut self.scopes, last.into_iter().collect())
+    }
+
     /// Ends the run. Returns `None` if it has no entries.
-    pub(crate) fn finish<E>(mut self, on_chunk: OnChunk<'_, E>) -> Result<Option<Built>, E> {
+    pub(crate) fn finish<E>(&mut self, on_chunk: OnChunk<'_, E>) -> Result<Option<Built>, E> {
         if self.info.entries == 0 {
             return Ok(None);
         }
@@ -86,8 +92,9 @@ impl RunBuilder {
         self.info.expires_half_ms = *self.expiries.select_nth_unstable(middle).1;
         self.info.expires_first_ms = self.expiries.iter().copied().min().unwrap_or_default();
         self.info.expires_last_ms = self.expiries.iter().copied().max().unwrap_or_default();
-        let filter = Filter::of(self.hashes);
-        Ok(Some(Built { info: self.info, filter, fences: self.fences, scopes: self.scopes }))
+        let filter = Filter::of(std::mem::take(&mut self.hashes));
+        let (fences, scopes) = (std::mem::take(&mut self.fences), std::mem::take(&mut self.scopes));
+        Ok(Some(Built { info: self.info, filter, fences, scopes }))
     }
 }
 

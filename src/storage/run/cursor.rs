@@ -3,11 +3,16 @@
 use super::{Chunk, Entry};
 use crate::storage::table::{Bytes, Reading};
 use redb::Range;
-use std::ops::Bound;
+use std::{cell::Cell, ops::Bound};
 
 /// Where a chunk is in its table: the run, then the chunk's first key.
 pub(crate) fn chunk_key(run: u64, first: &[u8]) -> Vec<u8> {
     [&run.to_be_bytes()[..], first].concat()
+}
+
+/// Returns the run that a row belongs to.
+pub(crate) fn run_of(key: &[u8]) -> Option<u64> {
+    key.first_chunk().map(|run| u64::from_be_bytes(*run))
 }
 
 /// A place in a run.
@@ -109,25 +114,32 @@ impl RunCursor {
 }
 
 /// Walks through several runs at once: every key once, as the newest of them has it.
-pub(crate) struct MergedRuns {
+pub(crate) struct MergedRuns<'a> {
     /// Newest first.
-    cursors: Vec<RunCursor>,
+    cursors: Vec<(u64, RunCursor)>,
+    /// The run that was touched last: the damaged one, if something fails.
+    at: &'a Cell<Option<u64>>,
 }
 
-impl MergedRuns {
+impl<'a> MergedRuns<'a> {
     pub(crate) fn new(
         chunks: &Reading,
         newest_first: impl IntoIterator<Item = u64>,
         from: Bound<&[u8]>,
+        at: &'a Cell<Option<u64>>,
     ) -> Result<Self, redb::Error> {
-        let cursors = newest_first.into_iter().map(|run| RunCursor::new(chunks, run, from));
-        Ok(Self { cursors: cursors.collect::<Result<_, _>>()? })
+        let cursors = newest_first.into_iter().map(|run| {
+            at.set(Some(run));
+            Ok((run, RunCursor::new(chunks, run, from)?))
+        });
+        Ok(Self { cursors: cursors.collect::<Result<_, redb::Error>>()?, at })
     }
 
     /// Returns the entry at this place; `None` at the end.
     pub(crate) fn entry(&self) -> Result<Option<Entry<'_>>, redb::Error> {
         let mut least: Option<Entry<'_>> = None;
-        for cursor in &self.cursors {
+        for (run, cursor) in &self.cursors {
+            self.at.set(Some(*run));
             if let Some(entry) = cursor.entry()?
                 && least.is_none_or(|least| entry.storage_key < least.storage_key)
             {
@@ -139,7 +151,8 @@ impl MergedRuns {
 
     /// Goes behind a key.
     pub(crate) fn pass(&mut self, storage_key: &[u8]) -> Result<(), redb::Error> {
-        for cursor in &mut self.cursors {
+        for (run, cursor) in &mut self.cursors {
+            self.at.set(Some(*run));
             if cursor.entry()?.is_some_and(|entry| entry.storage_key == storage_key) {
                 cursor.advance()?;
             }

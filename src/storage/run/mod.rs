@@ -6,17 +6,25 @@
 
 mod build;
 mod catalog;
+mod choose;
 mod chunk;
 mod cursor;
 mod filter;
+mod leftovers;
+mod rewrite;
+mod step;
 mod write;
 
-pub(crate) use build::{Built, RunBuilder, fences, hash_of};
+pub(crate) use build::{Built, OnChunk, RunBuilder, fences, hash_of};
 pub(crate) use catalog::{Catalog, CatalogChange, Run};
+pub(crate) use choose::Thorough;
 pub(crate) use chunk::{Chunk, Entry};
-pub(crate) use cursor::{MergedRuns, chunk_key, find};
+pub(crate) use cursor::{MergedRuns, chunk_key, find, run_of};
 pub(crate) use filter::Filter;
-pub(crate) use write::{EndedRow, Rewrite, RunRows, binding, next_merge};
+pub(crate) use leftovers::Leftovers;
+pub(crate) use rewrite::{End, Part, Rewrite, Unread};
+pub(crate) use step::{NewRun, Step, Swap};
+pub(crate) use write::{EndedRow, RunRows, binding};
 
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
