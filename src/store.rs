@@ -365,12 +365,15 @@ impl Running {
         shared.timer.close();
         // Held to the end, so that of two closers neither returns before the file is closed.
         let mut threads = self.threads.lock();
+        // The writer comes first: until it has ended it may need a spare segment, and so the checkpoints.
         for thread in threads.drain(..) {
-            // A waker of the caller's may drop the last handle on one of the threads themselves; it cannot wait for itself.
+            // A waker of the caller's may drop the last handle on the writer, which cannot wait for itself and finds the storage
+            // closed afterwards.
             if !sync::is_current(&thread) {
                 // A thread that panicked has poisoned the store.
                 let _ = thread.join();
             }
+            shared.storage.stop_checkpoints();
         }
         shared.waiters.clear();
         shared.storage.close(shared.poison.reason().is_none());

@@ -2,7 +2,12 @@
 
 use crate::support::*;
 use idemstore::{BeginOptions, ErrorKind, ListFilter, Resolution, Store};
-use std::thread;
+use std::{
+    future::Future as _,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+};
 
 #[test]
 fn every_call_on_a_closed_store_is_refused_as_closed() {
@@ -88,5 +93,40 @@ fn every_call_that_races_with_a_close_returns_and_tells_the_truth() {
                 }
             }
         }
+    }
+}
+
+/// Has the last handle of a store, and drops it where it is woken.
+struct LastHandle {
+    store: Mutex<Option<Store>>,
+    dropped: mpsc::Sender<()>,
+}
+
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        drop(self.store.lock().unwrap().take());
+        self.dropped.send(()).unwrap();
+    }
+}
+
+#[test]
+fn a_waker_that_drops_the_last_handle_closes_the_store() {
+    let lab = Lab::with(|options| options.background_checkpoints(true));
+    let mut store = lab.create();
+    let (dropped, is_dropped) = mpsc::channel();
+    for n in 0.. {
+        let id = n.to_string();
+        let token = fresh(&store, &id).token();
+        let mut completed = Box::pin(store.complete_async(&key(&id), token, "receipt"));
+        let last = Arc::new(LastHandle { store: Mutex::new(Some(store)), dropped: dropped.clone() });
+        let waker = Waker::from(last.clone());
+        if completed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            // On the writer's thread.
+            is_dropped.recv().unwrap();
+            drop(replay(&lab.open(), &id));
+            return;
+        }
+        // It was answered before it could be waited for.
+        store = last.store.lock().unwrap().take().unwrap();
     }
 }

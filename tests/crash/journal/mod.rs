@@ -7,6 +7,7 @@ mod every_cut;
 mod full;
 mod misplaced;
 mod revealed;
+mod rewrites;
 mod segment;
 mod stale;
 mod torn;
