@@ -30,8 +30,8 @@ pub struct Stats {
     pub swept: u64,
     /// How long ago the record that expired first, and is still stored, did. `None` when the index is damaged.
     pub sweep_lag: Option<Duration>,
-    /// Times that a sweep or a merge of runs failed in the background: on a damaged page, or because the disk is full. Each is tried again, but
-    /// for runs that are damaged.
+    /// Times that a sweep or a merge of runs failed in the background: because the disk is full, or on a damaged page, which is not tried
+    /// again before the next open.
     pub upkeep_failures: u64,
     /// Since when the oldest record in flight has been known, of the first 100,000.
     pub oldest_in_flight: Option<Timestamp>,

@@ -12,6 +12,8 @@ mod bit_flips;
 mod checker;
 #[path = "crash/content.rs"]
 mod content;
+#[path = "crash/damaged_open.rs"]
+mod damaged_open;
 #[path = "crash/disk_full.rs"]
 mod disk_full;
 #[path = "crash/fail_nth.rs"]
@@ -36,5 +38,7 @@ mod rng;
 mod runs;
 #[path = "crash/sim.rs"]
 mod sim;
+#[path = "crash/stress.rs"]
+mod stress;
 #[path = "crash/workload.rs"]
 mod workload;

@@ -32,7 +32,7 @@ pub(crate) struct Upkeep {
     damaged: Mutex<BTreeSet<u64>>,
     /// Expired records that merges have left out.
     merged_away: AtomicU64,
-    /// Sweeps and merges in the background that failed.
+    /// Sweeps and merges that failed and that nobody heard of.
     failures: AtomicU64,
 }
 
@@ -52,6 +52,13 @@ impl Upkeep {
 
     fn note_damage(&self, runs: impl IntoIterator<Item = u64>) {
         self.damaged.lock().extend(runs);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether a failure was damage in one of these runs, which will not be met again.
+    pub(super) fn is_damage_of(&self, error: &ApplyError, runs: &[u64]) -> bool {
+        let damaged = self.damaged.lock();
+        matches!(error, ApplyError::NotDone(StorageError::Damaged(_))) && runs.iter().any(|run| damaged.contains(run))
     }
 }
 
@@ -137,7 +144,9 @@ impl Storage {
                 let runs = found.runs.clone();
                 let meta = self.database.view(|view, _| view.meta()).map_err(ApplyError::NotDone)?;
                 let taken = self.database.take_step(&meta, Step::Remove(found), &self.reserve);
-                taken.map_err(|error| self.failed_step(&journal, error, &runs))?;
+                let taken = taken.map_err(|error| self.failed_step(&journal, error, &runs));
+                // Others may still be removed.
+                taken.or_else(|error| if self.upkeep.is_damage_of(&error, &runs) { Ok(()) } else { Err(error) })?;
             }
             self.let_checkpoint_pass(&journal)?;
         }
@@ -215,7 +224,7 @@ impl Storage {
         self.upkeep.merged_away.load(Ordering::Relaxed)
     }
 
-    /// Returns how often a sweep or a merge in the background failed.
+    /// Returns how often a sweep or a merge failed and nobody heard of it.
     pub(crate) fn upkeep_failures(&self) -> u64 {
         self.upkeep.failures.load(Ordering::Relaxed)
     }

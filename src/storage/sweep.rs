@@ -5,8 +5,8 @@
 
 use super::{
     Storage,
-    error::{ApplyError, StorageError},
-    run::Thorough,
+    error::ApplyError,
+    run::{Run, Thorough},
 };
 use crate::Timestamp;
 
@@ -36,18 +36,18 @@ impl Storage {
         self.remove_leftovers()?;
         let mut removed = 0;
         while let Some(run) = self.next_expired(now, thorough)? {
-            let level = run.info.level;
+            let (id, level) = (run.id, run.info.level);
             match self.rewrite(vec![run], level, now) {
                 Ok(records) => removed += records,
                 // It stays, as a sign that its keys were used.
-                Err(ApplyError::NotDone(StorageError::Damaged(_))) => (),
+                Err(error) if self.upkeep.is_damage_of(&error, &[id]) => (),
                 Err(error) => return Err(error),
             }
         }
         Ok(removed)
     }
 
-    fn next_expired(&self, now: Timestamp, thorough: Thorough) -> Result<Option<super::run::Run>, ApplyError> {
+    fn next_expired(&self, now: Timestamp, thorough: Thorough) -> Result<Option<Run>, ApplyError> {
         let catalog = self.catalog().map_err(ApplyError::NotDone)?;
         Ok(catalog.next_expired(now, thorough, &self.upkeep.damaged()))
     }
@@ -73,10 +73,11 @@ impl Storage {
             let Some((inputs, level)) = catalog.next_merge(&self.upkeep.damaged()) else { break };
             // Records that newer runs have had expired before; they must not be counted in again.
             let now = self.high_water();
+            let runs: Vec<u64> = inputs.iter().map(|run| run.id).collect();
             match self.rewrite(inputs, level, now) {
                 Ok(records) => self.upkeep.count_merged_away(records),
                 // Without the damaged one there may be others.
-                Err(ApplyError::NotDone(StorageError::Damaged(_))) => (),
+                Err(error) if self.upkeep.is_damage_of(&error, &runs) => (),
                 Err(error) => return Err(error),
             }
         }

@@ -92,6 +92,19 @@ fn a_damaged_record_outlives_every_sweep() {
 }
 
 #[test]
+fn a_damaged_run_is_tried_once_in_an_open() {
+    let (lab, store) = damaged();
+    lab.clock.advance(DAY);
+    store.sweep().unwrap();
+    let before = store.stats().unwrap();
+    assert!(before.upkeep_failures > 0 && before.io.damaged_reads > 0, "{before:?}");
+    store.sweep().unwrap();
+    let after = store.stats().unwrap();
+    // Damage that is met costs no commit either.
+    assert_eq!((after.upkeep_failures, after.io.syncs), (before.upkeep_failures, before.io.syncs));
+}
+
+#[test]
 fn a_key_on_an_unreadable_page_cannot_be_freed() {
     let (_lab, store) = damaged();
     refused(store.resolve(&key("b"), Resolution::Released, "damaged, nothing was charged"), ErrorKind::Corrupted);

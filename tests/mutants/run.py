@@ -52,16 +52,17 @@ def main():
 
 
 def copy_of_the_source():
-    """Returns the copy; the build beside it stays from run to run."""
+    """Returns the copy; the build beside it stays from run to run. What is copied is as new as the copy: otherwise the last mutant of the
+    run before would pass for what was built of it."""
     tree = PLACE / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, tree / name)
+            shutil.copytree(source, tree / name, copy_function=shutil.copy)
         elif source.exists():
-            shutil.copy2(source, tree / name)
+            shutil.copy(source, tree / name)
     return tree
 
 

@@ -18,6 +18,7 @@ LIFECYCLE = "src/storage/lifecycle.rs"
 STORAGE = "src/storage/mod.rs"
 COPY = "src/storage/copy.rs"
 OWNER = "src/storage/owner.rs"
+STEP = "src/storage/run/step.rs"
 BLOCKS = "src/storage/blocks.rs"
 FRAME = "src/storage/frame.rs"
 
@@ -26,6 +27,9 @@ CREATION = "every_cut::a_cut_at_any_operation_of_a_creation"
 CHECKPOINTS = "every_cut::a_cut_at_any_operation_of_a_checkpoint"
 COMPACTION = "every_cut::a_cut_at_any_operation_of_a_compaction"
 DAMAGE = "journal::damage"
+MERGE = "rewrites::a_cut_at_any_operation_of_a_merge"
+SWEEP = "rewrites::a_cut_at_any_operation_of_a_sweep"
+STRESS = "stress::payments"
 
 
 @dataclasses.dataclass
@@ -178,9 +182,9 @@ MUTANTS = [
         ["replaced_file"],
     ),
     Mutant(
-        "run_dropped_when_its_first_record_expires",
+        "records_dropped_an_hour_before_they_expire",
         "a sweep forgets records that are still replayed",
-        [("src/storage/run/mod.rs", "self.expires_last_ms <= now.as_millis()", "self.expires_first_ms <= now.as_millis()")],
+        [("src/storage/run/rewrite.rs", "if entry.expires_ms > self.now.as_millis() {", "if entry.expires_ms > self.now.as_millis() + 3_600_000 {")],
         ["runs::a_sweep_keeps"],
     ),
     Mutant(
@@ -188,6 +192,49 @@ MUTANTS = [
         "a key that is stored is taken for new",
         [("src/storage/run/build.rs", "        self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n        }\n")],
         ["power_loss"],
+    ),
+    Mutant(
+        "runs_swapped_before_the_last_part_is_durable",
+        "a crash in between leaves a run without its last records",
+        [
+            (STEP, "                    write_part(&txn, swap.run.id, &swap.part)?;\n                    self.swap(&txn, swap)?;\n", "                    self.swap(&txn, swap)?;\n"),
+            (STEP, "        self.change_catalog(after.runs_version, step.into_change());\n",
+             "        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                write_part(&txn, swap.run.id, &swap.part)?;\n                commit(txn)\n            })?;\n        }\n        self.change_catalog(after.runs_version, step.into_change());\n"),
+        ],
+        [MERGE],
+    ),
+    Mutant(
+        "runs_removed_before_the_swap",
+        "a crash in between leaves a list of runs that are not there",
+        [(STEP, "        let meta = after.encode(self.values())?;\n        guarded(|| {\n",
+          "        let meta = after.encode(self.values())?;\n        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                for input in &swap.inputs {\n                    let (from, to) = (input.id.to_be_bytes(), (input.id + 1).to_be_bytes());\n                    txn.open_table(CHUNKS)?.retain_in::<&[u8], _>(&from[..]..&to[..], |_, _| false)?;\n                }\n                commit(txn)\n            })?;\n        }\n        guarded(|| {\n")],
+        [MERGE],
+    ),
+    Mutant(
+        "unfinished_run_forgotten",
+        "a crash leaves rows of which nobody knows",
+        [
+            (STEP, "                    let before = txn.open_table(UNLISTED)?.insert(&run.id.to_be_bytes()[..], &[][..])?.is_some();\n                    run.check_is_begun(before)?;\n", ""),
+            (STEP, "            let before = unlisted.remove(&run.id.to_be_bytes()[..])?.is_some();\n            run.check_is_begun(before)?;\n", ""),
+            (STEP, "    /// Without its earlier parts a run", "    #[allow(dead_code)]\n    /// Without its earlier parts a run"),
+        ],
+        [MERGE],
+    ),
+    Mutant(
+        "replaced_runs_forgotten",
+        "a merge leaves rows of which nobody knows",
+        [(STEP, "                unlisted.insert(&input.id.to_be_bytes()[..], &[][..])?;\n", "                let _ = input;\n")],
+        [SWEEP],
+    ),
+    Mutant(
+        "compaction_beside_a_rewrite",
+        "a run loses the parts that were written before another file took the place of its own",
+        [
+            (COPY, "        let _no_rewrite = self.upkeep.rewriting.lock();\n", ""),
+            (STEP, "        if is_begun == self.is_begun {", "        if is_begun == self.is_begun || true {"),
+            (STEP, "        if fits {", "        if fits || true {"),
+        ],
+        [STRESS],
     ),
     Mutant(
         "journal_dispensable_before_the_last_checkpoint",

@@ -34,7 +34,7 @@ impl Catalog {
     /// Returns the next run to be rewritten without what has expired.
     pub(crate) fn next_expired(&self, now: Timestamp, thorough: Thorough, except: &BTreeSet<u64>) -> Option<Run> {
         let is_due = |info: &Info| match thorough {
-            Thorough::No => info.is_expired(now) || info.expires_half_ms <= now.as_millis(),
+            Thorough::No => info.expires_half_ms <= now.as_millis(),
             Thorough::Yes => info.expires_first_ms <= now.as_millis(),
         };
         self.runs().iter().find(|run| is_due(&run.info) && !except.contains(&run.id)).cloned()

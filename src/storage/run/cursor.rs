@@ -57,10 +57,12 @@ impl RunCursor {
             Bound::Unbounded => &[],
         };
         let place = chunk_key(run, key);
-        let before = match chunks.range::<&[u8]>(..=&place[..])?.next_back() {
-            Some(row) => Some(row?.0.value().to_vec()).filter(|found| found.starts_with(&run.to_be_bytes())),
-            None => None,
+        // What is before the first chunk of a run is of another run, and may be damaged.
+        let before = match from {
+            Bound::Unbounded => None,
+            _ => chunks.range::<&[u8]>(&run.to_be_bytes()[..]..=&place[..])?.next_back(),
         };
+        let before = before.transpose()?.map(|(found, _)| found.value().to_vec());
         let start = before.unwrap_or(place);
         let rows = match run.checked_add(1).map(u64::to_be_bytes) {
             Some(end) => chunks.range::<&[u8]>(&start[..]..&end[..])?,

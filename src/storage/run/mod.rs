@@ -26,7 +26,6 @@ pub(crate) use rewrite::{End, Part, Rewrite, Unread};
 pub(crate) use step::{NewRun, Step, Swap};
 pub(crate) use write::{EndedRow, RunRows, binding};
 
-use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What the catalog says about a run.
@@ -47,10 +46,4 @@ pub(crate) struct Info {
     /// When half of them will have expired.
     pub(crate) expires_half_ms: u64,
     pub(crate) expires_last_ms: u64,
-}
-
-impl Info {
-    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires_last_ms <= now.as_millis()
-    }
 }

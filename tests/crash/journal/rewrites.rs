@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        checker::is_change,
+        checker::{assert_nothing_left_over, is_change},
         power_cut::Cuts,
         rng::{Rng, from_env, seed},
         sim::{ENOSPC, Fault, Frozen, Operation, SimDisk},
@@ -12,7 +12,6 @@ use super::{
 };
 use idemstore::{ManualClock, OutcomeKind, Store};
 use std::{
-    ops::ControlFlow,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -47,7 +46,7 @@ fn pay(desk: &mut Desk) {
 /// After how many payments the next one makes four runs one.
 fn payments_before_a_merge() -> usize {
     let mut desk = Desk::new();
-    (0..).find(|_| syncs_of(&mut desk, |desk| desk.pay(PAYLOAD_BYTES)) >= SYNCS_OF_A_REWRITE).unwrap()
+    (0..1000).find(|_| syncs_of(&mut desk, |desk| desk.pay(PAYLOAD_BYTES)) >= SYNCS_OF_A_REWRITE).unwrap()
 }
 
 fn merge(payments: usize) -> Scene {
@@ -67,14 +66,6 @@ fn sweep() -> Scene {
     }
     desk.clock.advance(HOUR);
     Scene { desk, act: |desk| drop(desk.store.sweep()) }
-}
-
-/// Nothing is stored but what the store counts, once it has had an opportunity to tidy up.
-fn assert_nothing_left_over(store: &Store) {
-    store.sweep().unwrap();
-    let mut copied = (0, 0);
-    store.compact(|progress| ControlFlow::Continue(copied = (progress.records, progress.total))).unwrap();
-    assert_eq!(copied.0, copied.1, "rows that belong to no run are copied");
 }
 
 fn open_at(disk: &SimDisk, clock: &ManualClock) -> Result<Store, String> {
