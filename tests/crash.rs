@@ -8,6 +8,8 @@
 
 #[path = "crash/bit_flips.rs"]
 mod bit_flips;
+#[path = "crash/block_on.rs"]
+mod block_on;
 #[path = "crash/checker.rs"]
 mod checker;
 #[path = "crash/content.rs"]

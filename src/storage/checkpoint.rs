@@ -203,7 +203,7 @@ impl Drop for StopJournal<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         FencingToken, Fingerprint, Key, State, Timestamp,
@@ -213,12 +213,12 @@ mod tests {
             disk::{Disk, MemoryDisk},
         },
     };
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     /// With checkpoints in the background, which the test does itself.
-    fn open(disk: &MemoryDisk, mode: OpenMode) -> Storage {
+    pub(crate) fn open(disk: &MemoryDisk, mode: OpenMode) -> Storage {
         let options = StorageOptions {
             cache_bytes: 1 << 20,
             reserve_bytes: 0,
@@ -234,9 +234,14 @@ mod tests {
     }
 
     fn begin(storage: &Storage, id: &str) {
+        put(storage, id, State::InFlight, &[]);
+    }
+
+    /// Stores a key that was not there.
+    pub(crate) fn put(storage: &Storage, id: &str, state: State, payload: &[u8]) {
         let token = storage.next_token();
         let record = Record {
-            state: State::InFlight,
+            state,
             fingerprint: Fingerprint::of(&[b"1"]),
             token: FencingToken::new(token),
             attempt: 1,
@@ -246,9 +251,9 @@ mod tests {
             ended_at: Timestamp::default(),
             lease_expires_at: NOW,
             lease_deadline_ms: 1,
-            expires_at: NOW,
+            expires_at: NOW.saturating_add(Duration::from_secs(3600)),
             checkpoint: None,
-            payload: Arc::default(),
+            payload: payload.into(),
         };
         let change = KeyChange { before: Before::Absent, after: Some(record) };
         let changes = BTreeMap::from([(key(id), change)]);
@@ -256,7 +261,7 @@ mod tests {
     }
 
     /// What the next open finds if the process dies now.
-    fn assert_survives(storage: Storage, disk: &MemoryDisk, ids: &[&str]) {
+    pub(crate) fn assert_survives(storage: Storage, disk: &MemoryDisk, ids: &[&str]) {
         drop(storage);
         let storage = open(disk, OpenMode::Existing);
         for id in ids {

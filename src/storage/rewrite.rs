@@ -229,3 +229,49 @@ impl Storage {
         self.upkeep.failures.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        State,
+        storage::{
+            OpenMode,
+            checkpoint::tests::{NOW, assert_survives, open, put},
+            disk::MemoryDisk,
+        },
+    };
+
+    #[test]
+    fn a_checkpoint_passes_between_two_steps_of_a_merge() {
+        const RUNS: usize = 4;
+        const KEYS: usize = 20;
+        let (disk, payload) = (MemoryDisk::new(), vec![7; 4096]);
+        let storage = open(&disk, OpenMode::New);
+        let mut ids: Vec<String> = (0..RUNS * KEYS).map(|number| format!("{number:03}")).collect();
+        for run in ids.chunks(KEYS) {
+            for id in run {
+                put(&storage, id, State::Completed, &payload);
+            }
+            storage.settle_all().unwrap();
+        }
+        let (inputs, level) = storage.catalog().unwrap().next_merge(&BTreeSet::new()).unwrap();
+        assert_eq!(inputs.len(), RUNS);
+        let (journal, counts) = (storage.journal().unwrap(), storage.counts());
+        let mut rewrite = Rewrite::new(&storage.table().unwrap(), inputs, level, NOW);
+        assert_eq!(storage.write_on(&journal, &mut rewrite).unwrap(), None, "one step is not enough");
+
+        ids.push("meanwhile".to_owned());
+        put(&storage, "meanwhile", State::Completed, &payload);
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        assert!(journal.is_behind());
+        storage.let_checkpoint_pass(&journal).unwrap();
+        assert!(!journal.is_behind() && storage.catalog().unwrap().runs().len() == RUNS + 1);
+
+        assert_eq!(storage.write_on(&journal, &mut rewrite).unwrap(), Some(CountsDelta::default()));
+        storage.remove_leftovers().unwrap();
+        assert_eq!((storage.catalog().unwrap().runs().len(), storage.counts().completed), (2, counts.completed + 1));
+        drop(journal);
+        assert_survives(storage, &disk, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}

@@ -1,11 +1,12 @@
 //! Flipped bits in the store file: an answer is right or an error, never a guess, and never "new".
 
 use super::{
+    block_on::{block_on, poll_once},
     content::PAGE_BYTES,
     ledger::{fingerprint, key},
     rng::{Rng, from_env, seed},
     sim::{Frozen, SimDisk},
-    workload::{NAME, block_on, options, poll_once},
+    workload::{NAME, options},
 };
 use idemstore::{Begin, Error, ErrorKind, ManualClock, Outcome, State, Store, Timestamp, disk::Disk};
 use std::{
