@@ -1,7 +1,7 @@
 //! Proofs on a simulated disk: what the store promises holds after power cuts, failed and full disks, swapped files and
 //! flipped bits.
 //!
-//! `IDEMSTORE_SEED` repeats a run, `IDEMSTORE_CRASH_IMAGES` and `IDEMSTORE_MUTANTS` set how many cases there are.
+//! `IDEMSTORE_SEED` repeats a run, `IDEMSTORE_CRASH_IMAGES`, `IDEMSTORE_MUTANTS` and `IDEMSTORE_STRESS_ROUNDS` set how many cases there are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, missing_docs)]
 // A desk and its disk.
 #![allow(clippy::similar_names)]

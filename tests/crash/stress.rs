@@ -141,7 +141,7 @@ fn check(store: &Store, book: &Book) {
 
 #[test]
 fn payments_beside_merges_sweeps_compactions_backups_and_closes_are_kept() {
-    let (seed, rounds, payments) = (seed(), from_env("IDEMSTORE_STRESS_ROUNDS", 4), 150);
+    let (seed, rounds, payments) = (seed(), from_env("IDEMSTORE_STRESS_ROUNDS", 4), 100);
     let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
     let office = Office { clock, book: Mutex::default(), figures: Figures::default() };
     let (disk, directory) = (MemoryDisk::new(), tempfile::tempdir().unwrap());
