@@ -4,6 +4,7 @@
 //! [table], which is redb.
 
 mod audit;
+mod batch;
 mod blocks;
 mod checkpoint;
 mod codec;
@@ -28,6 +29,7 @@ mod rewrite;
 mod run;
 mod scan;
 mod settled;
+mod snapshot;
 mod superblock;
 mod sweep;
 mod table;
@@ -35,6 +37,7 @@ mod view;
 mod walk;
 
 pub use audit::AuditRow;
+pub(crate) use batch::{Batch, Before, KeyChange, NewAuditRow};
 pub use blocks::IoCounts;
 pub(crate) use codec::FRAME_BYTES_MIN;
 pub(crate) use error::{ApplyError, StorageError};
@@ -44,10 +47,11 @@ pub(crate) use meta::Counts;
 pub(crate) use scan::{Due, DueEntry, Position, ScanFilter, ScanRow};
 
 use crate::{
-    FencingToken, Key, Scope, State, Timestamp,
+    Key, Scope, State, Timestamp,
     record::Record,
     sync::{Mutex, RwLock},
 };
+use batch::bytes_at_most;
 use checkpoint::{Tail, Tails};
 use database::Database;
 use disk::Disk;
@@ -59,17 +63,10 @@ pub(crate) use recent::Seen;
 use recent::{Change, Known, Recent};
 use reserve::Reserve;
 use rewrite::Upkeep;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
-
-/// What a batch and each of its changes take in the journal at most, beside keys and payloads.
-const BATCH_HEAD_BYTES: usize = 256;
-const CHANGE_HEAD_BYTES: usize = 256;
 
 /// An open store file and what belongs to it.
 #[derive(Debug)]
@@ -94,56 +91,6 @@ pub(crate) struct Storage {
     checkpointing: Mutex<()>,
     upkeep: Upkeep,
     closing: AtomicBool,
-}
-
-/// What one commit makes durable.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) changes: BTreeMap<Key, KeyChange>,
-    pub(crate) audit: Vec<NewAuditRow>,
-    /// Index entries that belong to no record.
-    pub(crate) stale: Vec<DueEntry>,
-    pub(crate) next_token: u64,
-    pub(crate) now: Timestamp,
-}
-
-/// One key before and after a batch.
-#[derive(Debug)]
-pub(crate) struct KeyChange {
-    pub(crate) before: Before,
-    pub(crate) after: Option<Record>,
-}
-
-/// What the storage held for a key.
-#[derive(Debug)]
-pub(crate) enum Before {
-    Absent,
-    Present(Record),
-    /// Something that does not verify.
-    Damaged,
-}
-
-impl Before {
-    /// Returns whether there is anything.
-    pub(crate) fn is_stored(&self) -> bool {
-        !matches!(self, Self::Absent)
-    }
-}
-
-impl KeyChange {
-    /// Returns whether the key ends as it began: a record that came and went within one batch.
-    pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self.before, Before::Absent) && self.after.is_none()
-    }
-}
-
-/// An act of an operator, to be numbered.
-#[derive(Debug)]
-pub(crate) struct NewAuditRow {
-    pub(crate) key: Key,
-    pub(crate) token: Option<FencingToken>,
-    pub(crate) outcome: Option<crate::OutcomeKind>,
-    pub(crate) reason: String,
 }
 
 impl Storage {
@@ -385,16 +332,4 @@ impl Storage {
 fn bytes_of(storage_key_len: usize, record: &Record) -> usize {
     let checkpoint = record.checkpoint.as_ref().map_or(0, |mark| mark.len());
     storage_key_len + FRAME_BYTES_MIN + checkpoint + record.payload.len()
-}
-
-/// What a batch takes in the journal at most.
-fn bytes_at_most(batch: &Batch) -> usize {
-    let of_change = |(key, change): (&Key, &KeyChange)| {
-        let record = change.after.as_ref().map_or(0, |record| bytes_of(0, record));
-        CHANGE_HEAD_BYTES + key.scope().as_str().len() + key.id().len() + record
-    };
-    let of_audit = |row: &NewAuditRow| CHANGE_HEAD_BYTES + row.key.scope().as_str().len() + row.key.id().len() + row.reason.len();
-    let stale: usize = batch.stale.iter().map(|due| due.entry.storage_key.len() + CHANGE_HEAD_BYTES).sum();
-    let changes: usize = batch.changes.iter().map(of_change).sum();
-    BATCH_HEAD_BYTES + changes + batch.audit.iter().map(of_audit).sum::<usize>() + stale
 }

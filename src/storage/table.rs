@@ -14,6 +14,7 @@ use super::{
     keys::Place,
     meta::Meta,
     run::{Catalog, CatalogChange, RunRows, hash_of},
+    snapshot::{Latest, Snapshot},
     view::View,
 };
 use crate::{record::Record, sync::RwLock};
@@ -99,6 +100,7 @@ pub(crate) struct Table {
     values: CheckKey,
     pub(super) hashes: CheckKey,
     catalog: RwLock<Arc<Catalog>>,
+    latest: Latest,
     in_flight: InFlight,
 }
 
@@ -111,7 +113,7 @@ impl Table {
             for definition in [RECORDS, INDEX, CHUNKS, RUNS, FILTERS, FENCES, RUN_SCOPES, UNLISTED, SCOPES, AUDIT, META] {
                 txn.open_table(definition)?;
             }
-            commit(txn)
+            table.finish(txn)
         })?;
         table.commit(&Rows::meta_only(*meta))?;
         Ok(table)
@@ -134,7 +136,8 @@ impl Table {
         let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
         let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
-        Ok(Self { db: Some(db), health, values, hashes, catalog: RwLock::default(), in_flight: InFlight::default() })
+        let (catalog, latest, in_flight) = Default::default();
+        Ok(Self { db: Some(db), health, values, hashes, catalog, latest, in_flight })
     }
 
     pub(crate) fn health(&self) -> &Health {
@@ -147,15 +150,21 @@ impl Table {
 
     /// Starts a consistent look at all tables.
     pub(crate) fn view(&self) -> Result<View<'_>, StorageError> {
+        let since = match self.latest.get() {
+            Ok(snapshot) => return Ok(View::new(self, snapshot)),
+            Err(since) => since,
+        };
         for _ in 0..VIEW_TRIES {
             let catalog = self.catalog();
-            let view = guarded(|| {
+            let snapshot = guarded(|| {
                 let txn = self.db()?.begin_read()?;
                 let (records, chunks) = (txn.open_table(RECORDS)?, txn.open_table(CHUNKS)?);
-                Ok(View::new(self, catalog.clone(), txn, records, chunks))
+                Ok(Arc::new(Snapshot { catalog: catalog.clone(), txn, records, chunks }))
             })?;
+            let view = View::new(self, snapshot.clone());
             // Between a commit and the new catalog it can be the one without the other.
             if view.meta()?.runs_version == catalog.version {
+                self.latest.keep(&snapshot, since);
                 return Ok(view);
             }
             crate::sync::yield_now();
@@ -215,7 +224,7 @@ impl Table {
             txn.open_table(META)?.insert(META_KEY, &meta[..])?;
             // Before anybody can find them: a key that is not among these is not looked for.
             self.in_flight.add(new);
-            commit(txn)?;
+            self.finish(txn)?;
             Ok((built, gone))
         })?;
         let added = built.map(|built| (rows.run.id, built));
@@ -274,7 +283,7 @@ impl Table {
                     table.insert(&key[..], &value[..])?;
                 }
             }
-            commit(txn)
+            self.finish(txn)
         })
     }
 
@@ -283,6 +292,16 @@ impl Table {
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
         Ok(txn)
+    }
+
+    /// Commits, unless the transaction touched damaged bytes: whatever redb made of them must not become durable.
+    pub(super) fn finish(&self, txn: WriteTransaction) -> Result<(), redb::Error> {
+        if has_problem() {
+            return Err(redb::Error::Corrupted("the transaction met damaged blocks".into()));
+        }
+        // However it ends: it may be there all the same.
+        let _forget = self.latest.forget_then();
+        Ok(txn.commit()?)
     }
 
     pub(crate) fn values(&self) -> &CheckKey {
@@ -294,6 +313,8 @@ impl Drop for Table {
     /// Errors and panics of a damaged file end here, whoever drops the table and on whatever path: a clean close only saves
     /// work at the next open, nothing depends on it.
     fn drop(&mut self) {
+        // A transaction that is open would keep the database from closing.
+        drop(self.latest.forget_then());
         let db = self.db.take();
         let _ = guarded(|| {
             drop(db);
@@ -323,14 +344,6 @@ fn sort(error: redb::Error) -> StorageError {
         redb::Error::UpgradeRequired(_) => StorageError::Unsupported(error.to_string()),
         error => StorageError::Engine(error.to_string()),
     }
-}
-
-/// Commits, unless the transaction touched damaged bytes: whatever redb made of them must not become durable.
-pub(super) fn commit(txn: WriteTransaction) -> Result<(), redb::Error> {
-    if has_problem() {
-        return Err(redb::Error::Corrupted("the transaction met damaged blocks".into()));
-    }
-    Ok(txn.commit()?)
 }
 
 fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(), redb::Error> {

@@ -5,11 +5,11 @@ use super::{
     error::StorageError,
     keys::{Class, IndexEntry, after_prefix},
     meta::Meta,
-    run::{self, Catalog, Chunk, Entry, MergedRuns, Run},
-    table::{Definition, FENCES, INDEX, META, META_KEY, Reading, SCOPES, Table, guarded},
+    run::{self, Chunk, Entry, MergedRuns, Run},
+    snapshot::Snapshot,
+    table::{Definition, FENCES, INDEX, META, META_KEY, SCOPES, Table, guarded},
 };
 use crate::{Timestamp, record::Record};
-use redb::ReadTransaction;
 use std::{cell::Cell, collections::BTreeSet, ops::Bound, sync::Arc, time::Duration};
 
 /// A piece of a scan ends after this many bytes.
@@ -18,10 +18,7 @@ const PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// The tables as of one commit.
 pub(crate) struct View<'t> {
     table: &'t Table,
-    catalog: Arc<Catalog>,
-    txn: ReadTransaction,
-    records: Reading,
-    chunks: Reading,
+    at: Arc<Snapshot>,
 }
 
 /// One piece of a scan: bounded in rows and in bytes.
@@ -55,15 +52,15 @@ impl<T> Piece<T> {
 }
 
 impl<'t> View<'t> {
-    pub(crate) fn new(table: &'t Table, catalog: Arc<Catalog>, txn: ReadTransaction, records: Reading, chunks: Reading) -> Self {
-        Self { table, catalog, txn, records, chunks }
+    pub(crate) fn new(table: &'t Table, at: Arc<Snapshot>) -> Self {
+        Self { table, at }
     }
 
     /// Returns a record; damage is an error.
     pub(crate) fn record(&self, storage_key: &[u8]) -> Result<Option<Record>, StorageError> {
         let decode = |frame: &[u8]| decode_record(self.table.values(), storage_key, frame);
         let found = guarded(|| {
-            if let Some(frame) = self.records.get(storage_key)? {
+            if let Some(frame) = self.at.records.get(storage_key)? {
                 return Ok(Some(decode(frame.value())));
             }
             let read = |_: &Run, entry: Entry<'_>| entry.state.map(|_| decode(entry.frame));
@@ -74,8 +71,8 @@ impl<'t> View<'t> {
 
     /// Looks for a key in the runs, newest first.
     fn find_in_runs<T>(&self, storage_key: &[u8], read: impl Fn(&Run, Entry<'_>) -> T) -> Result<Option<T>, redb::Error> {
-        for run in self.catalog.holders(self.table.hash_of(storage_key)) {
-            let found = run::find(&self.chunks, run.id, storage_key, |entry| read(run, entry))?;
+        for run in self.at.catalog.holders(self.table.hash_of(storage_key)) {
+            let found = run::find(&self.at.chunks, run.id, storage_key, |entry| read(run, entry))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -90,13 +87,13 @@ impl<'t> View<'t> {
 
     /// Returns how many bytes the record of a key takes among those in flight, damaged or not.
     pub(crate) fn in_flight_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
-        guarded(|| Ok(self.records.get(storage_key)?.map(|frame| frame.value().len())))
+        guarded(|| Ok(self.at.records.get(storage_key)?.map(|frame| frame.value().len())))
     }
 
     /// Returns how many bytes the record takes, damaged or not.
     pub(crate) fn frame_len(&self, storage_key: &[u8]) -> Result<Option<usize>, StorageError> {
         guarded(|| {
-            if let Some(frame) = self.records.get(storage_key)? {
+            if let Some(frame) = self.at.records.get(storage_key)? {
                 return Ok(Some(frame.value().len()));
             }
             self.find_in_runs(storage_key, |_, entry| entry.frame.len())
@@ -120,11 +117,11 @@ impl<'t> View<'t> {
         }
         guarded(|| {
             let mut bytes = 0;
-            let mut in_flight = self.records.range::<&[u8]>(range)?;
+            let mut in_flight = self.at.records.range::<&[u8]>(range)?;
             let mut next = in_flight.next().transpose()?;
-            let newest_first = self.catalog.runs().iter().map(|run| run.id);
+            let newest_first = self.at.catalog.runs().iter().map(|run| run.id);
             let at = Cell::new(None);
-            let mut runs = MergedRuns::new(&self.chunks, newest_first, from, &at)?;
+            let mut runs = MergedRuns::new(&self.at.chunks, newest_first, from, &at)?;
             loop {
                 let ended = runs.entry()?.filter(|entry| end.is_none_or(|end| entry.storage_key < end));
                 // What is in flight is newer than anything that ended.
@@ -160,7 +157,7 @@ impl<'t> View<'t> {
     /// Returns the first keys of a run's chunks, and how many entries each has.
     pub(crate) fn fences(&self, run: u64) -> Result<Vec<(Vec<u8>, u16)>, StorageError> {
         let sealed = guarded(|| {
-            let fences = self.txn.open_table(FENCES)?.get(&run.to_be_bytes()[..])?;
+            let fences = self.at.txn.open_table(FENCES)?.get(&run.to_be_bytes()[..])?;
             Ok(fences.map(|fences| fences.value().to_vec()).unwrap_or_default())
         })?;
         let fences = self.table.values().open(&run::binding(b"fences", run), &sealed);
@@ -170,10 +167,10 @@ impl<'t> View<'t> {
 
     /// Returns the records of one chunk; of a key that is used again, the one that expired as well.
     pub(crate) fn chunk(&self, run: u64, first: &[u8]) -> Result<Vec<Scanned>, StorageError> {
-        if !self.catalog.has(run) {
+        if !self.at.catalog.has(run) {
             return Err(StorageError::Damaged(format!("run {run} is not on the list")));
         }
-        let bytes = guarded(|| Ok(self.chunks.get(&run::chunk_key(run, first)[..])?.map(|chunk| chunk.value().to_vec())))?;
+        let bytes = guarded(|| Ok(self.at.chunks.get(&run::chunk_key(run, first)[..])?.map(|chunk| chunk.value().to_vec())))?;
         let missing = || StorageError::Damaged(format!("a chunk of run {run} is missing"));
         let bytes = bytes.ok_or_else(missing)?;
         let chunk = Chunk::new(&bytes).ok_or_else(missing)?;
@@ -185,7 +182,7 @@ impl<'t> View<'t> {
     #[cfg(feature = "ndjson")]
     pub(crate) fn answers(&self, run: u64, storage_key: &[u8]) -> bool {
         let newest = guarded(|| self.find_in_runs(storage_key, |newest, _| newest.id));
-        let in_flight = guarded(|| Ok(self.records.get(storage_key)?.is_some()));
+        let in_flight = guarded(|| Ok(self.at.records.get(storage_key)?.is_some()));
         // Better twice than not at all, where a page cannot be read.
         newest.map_or(true, |newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)
     }
@@ -222,12 +219,12 @@ impl<'t> View<'t> {
 
     /// Returns whether the index has that entry.
     pub(crate) fn has_index(&self, entry: &IndexEntry) -> Result<bool, StorageError> {
-        guarded(|| Ok(self.txn.open_table(INDEX)?.get(&entry.to_bytes()[..])?.is_some()))
+        guarded(|| Ok(self.at.txn.open_table(INDEX)?.get(&entry.to_bytes()[..])?.is_some()))
     }
 
     /// Returns how many records a scope has.
     pub(crate) fn scope_records(&self, prefix: &[u8]) -> Result<u64, StorageError> {
-        let found = guarded(|| Ok(self.txn.open_table(SCOPES)?.get(prefix)?.map(|count| count.value().to_vec())))?;
+        let found = guarded(|| Ok(self.at.txn.open_table(SCOPES)?.get(prefix)?.map(|count| count.value().to_vec())))?;
         let Some(bytes) = found else { return Ok(0) };
         let count = bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         count.ok_or_else(|| StorageError::Damaged("a scope's count is cut short".into()))
@@ -235,7 +232,7 @@ impl<'t> View<'t> {
 
     /// Returns the store's own state.
     pub(crate) fn meta(&self) -> Result<Meta, StorageError> {
-        let found = guarded(|| Ok(self.txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec())))?;
+        let found = guarded(|| Ok(self.at.txn.open_table(META)?.get(META_KEY)?.map(|meta| meta.value().to_vec())))?;
         let frame = found.ok_or_else(|| StorageError::Damaged("the store's metadata is missing".into()))?;
         Meta::decode(self.table.values(), &frame)
     }
@@ -253,7 +250,7 @@ impl<'t> View<'t> {
         }
         guarded(|| {
             let mut bytes = 0;
-            for row in self.txn.open_table(table)?.range::<&[u8]>(range)? {
+            for row in self.at.txn.open_table(table)?.range::<&[u8]>(range)? {
                 let (key, value) = row?;
                 if piece.rows.len() == limit || bytes >= PIECE_BYTES {
                     piece.has_more = true;

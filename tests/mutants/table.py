@@ -199,7 +199,7 @@ MUTANTS = [
         [
             (STEP, "                    write_part(&txn, swap.run.id, &swap.part)?;\n                    self.swap(&txn, swap)?;\n", "                    self.swap(&txn, swap)?;\n"),
             (STEP, "        self.change_catalog(after.runs_version, step.into_change());\n",
-             "        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                write_part(&txn, swap.run.id, &swap.part)?;\n                commit(txn)\n            })?;\n        }\n        self.change_catalog(after.runs_version, step.into_change());\n"),
+             "        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                write_part(&txn, swap.run.id, &swap.part)?;\n                self.finish(txn)\n            })?;\n        }\n        self.change_catalog(after.runs_version, step.into_change());\n"),
         ],
         [MERGE],
     ),
@@ -207,7 +207,7 @@ MUTANTS = [
         "runs_removed_before_the_swap",
         "a crash in between leaves a list of runs that are not there",
         [(STEP, "        let meta = after.encode(self.values())?;\n        guarded(|| {\n",
-          "        let meta = after.encode(self.values())?;\n        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                for input in &swap.inputs {\n                    let (from, to) = (input.id.to_be_bytes(), (input.id + 1).to_be_bytes());\n                    txn.open_table(CHUNKS)?.retain_in::<&[u8], _>(&from[..]..&to[..], |_, _| false)?;\n                }\n                commit(txn)\n            })?;\n        }\n        guarded(|| {\n")],
+          "        let meta = after.encode(self.values())?;\n        if let Step::Swap(swap) = &step {\n            guarded(|| {\n                let txn = self.begin_write()?;\n                for input in &swap.inputs {\n                    let (from, to) = (input.id.to_be_bytes(), (input.id + 1).to_be_bytes());\n                    txn.open_table(CHUNKS)?.retain_in::<&[u8], _>(&from[..]..&to[..], |_, _| false)?;\n                }\n                self.finish(txn)\n            })?;\n        }\n        guarded(|| {\n")],
         [MERGE],
     ),
     Mutant(

@@ -10,7 +10,7 @@ use super::{Catalog, CatalogChange, End, Leftovers, Part, Run, chunk_key};
 use crate::storage::{
     error::StorageError,
     meta::Meta,
-    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, commit, guarded},
+    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, guarded},
 };
 use redb::{ReadableTable, WriteTransaction};
 use std::collections::BTreeMap;
@@ -113,7 +113,7 @@ impl Table {
                 Step::Remove(leftovers) => leftovers.remove(&txn)?,
             }
             txn.open_table(META)?.insert(META_KEY, &meta[..])?;
-            commit(txn)
+            self.finish(txn)
         })?;
         self.change_catalog(after.runs_version, step.into_change());
         Ok(())
