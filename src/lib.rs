@@ -90,6 +90,7 @@ mod maintain;
 mod ndjson;
 mod options;
 mod outcome;
+mod pen;
 mod plan;
 mod poison;
 mod queue;
