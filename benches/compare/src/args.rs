@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub const USAGE: &str = "\
 cargo run --release --manifest-path benches/compare/Cargo.toml -- [OPTION]..
-  --quick             idemstore, floor, redb-group, redis-always; 100,000 records; 1 and 64 callers; under a minute
+  --quick             idemstore in both ways, floor, redb-group, redis-always; 100,000 records; 1 and 64 callers; under a minute
   --systems a,b,..    only these (all)
   --callers 1,64,..   so many at once (1,16,64,256)
   --records N         loaded before (1000000)
