@@ -14,7 +14,8 @@ cargo run --release --manifest-path benches/compare/Cargo.toml -- [OPTION]..
   --rounds N          how often each works (5)
   --media a,b,..      disk, ram (/dev/shm), sync-1ms (/dev/shm, every sync takes a millisecond more) (disk)
   --ram               as --media ram
-  --dir PATH          where the files of `disk` lie (target/tmp)";
+  --dir PATH          where the files of `disk` lie (target/tmp)
+or `-- sustained`: idemstore alone, for long; see `-- sustained --help`";
 
 /// Where files lie and what a sync costs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

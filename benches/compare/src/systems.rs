@@ -14,6 +14,7 @@ mod rocksdb;
 mod sqlite;
 
 pub use floor::Floor;
+pub use idemstore::fill as fill_idemstore;
 
 use crate::{
     engine::{self, Direct, Engine, Grouped},

@@ -11,6 +11,7 @@ use idemstore::{Begin, Fingerprint, Key, Lease, Options, OutcomeKind, Store};
 use std::{
     fs,
     future::Future,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -40,7 +41,7 @@ impl Idemstore {
         fs::create_dir(directory).unwrap();
         let options = Options::new().sweep_interval(None).cache_bytes(CACHE_BYTES);
         let store = options.create(directory.join("payments.idem")).unwrap();
-        timed("idemstore", records, || fill(&store, records));
+        timed("idemstore", records, || fill(&store, 0..records));
         Self { store, awaited }
     }
 }
@@ -92,10 +93,10 @@ impl Caller for StoreCaller<'_> {
     }
 }
 
-/// Completes `records` keys, thousands to a commit.
-fn fill(store: &Store, records: u64) {
-    for first in (0..records).step_by(usize::try_from(IN_FLIGHT).unwrap()) {
-        let numbers = first..records.min(first + IN_FLIGHT);
+/// Completes new keys, thousands to a commit.
+pub fn fill(store: &Store, records: Range<u64>) {
+    for first in records.clone().step_by(usize::try_from(IN_FLIGHT).unwrap()) {
+        let numbers = first..records.end.min(first + IN_FLIGHT);
         let begin = |number| Box::pin(store.begin_async(&key(&load::id(number)), Fingerprint::from_bytes(REQUEST)));
         let mut begins: Vec<_> = numbers.clone().map(begin).collect();
         // The first poll submits.
