@@ -80,6 +80,8 @@ compile_error!("idemstore relies on POSIX file locks, modes and positioned write
 mod begin;
 mod error;
 mod fingerprint;
+#[cfg(feature = "json")]
+pub mod json;
 mod keep_alive;
 mod key;
 mod lease;
@@ -106,6 +108,8 @@ mod timer;
 mod transition;
 mod waiters;
 mod writer;
+#[cfg(feature = "x402")]
+pub mod x402;
 
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};
