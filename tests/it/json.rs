@@ -151,7 +151,10 @@ fn values() -> impl Strategy<Value = Value> {
 
 /// The same value as another client would write it: members the other way round, white space, all strings escaped.
 fn rewritten(value: &Value) -> String {
-    let escaped = |text: &str| format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect::<String>());
+    let escaped = |text: &str| {
+        let units: Vec<_> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        format!("\"{}\"", units.concat())
+    };
     match value {
         Value::String(text) => escaped(text),
         Value::Array(items) => format!("[ {} ]", items.iter().map(rewritten).collect::<Vec<_>>().join("\n,")),

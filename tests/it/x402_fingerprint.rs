@@ -17,9 +17,15 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| pointers(value, &format!("{at}/{}", escape(name)), found))
+            for (name, value) in members {
+                pointers(value, &format!("{at}/{}", escape(name)), found);
+            }
         }
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| pointers(value, &format!("{at}/{n}"), found)),
+        Value::Array(items) => {
+            for (n, value) in items.iter().enumerate() {
+                pointers(value, &format!("{at}/{n}"), found);
+            }
+        }
         _ => found.push(at.to_owned()),
     }
 }
