@@ -72,7 +72,7 @@
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
-//! files.
+//! files. Behind features: `ndjson` (export and import of records), `json` (fingerprints of JSON), `x402` (payment identifiers of x402).
 
 #[cfg(not(unix))]
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");

@@ -95,8 +95,8 @@ pub fn is_payment_identifier_required(extension: &Value) -> bool {
 /// Checks an extension to the letter: its form, and its id if it has one. For tools and tests of a client.
 ///
 /// A server that decides about a request takes
-/// [`extract_and_validate_payment_identifier`](super::extract_and_validate_payment_identifier), which forgives what real clients leave
-/// out. The schema that the other side sent is not evaluated; these checks are those of the extension's own schema.
+/// [`extract_and_validate_payment_identifier`](super::extract_and_validate_payment_identifier), which forgives what real clients
+/// leave out. The schema that the other side sent is not evaluated; these checks are those of the extension's own schema.
 ///
 /// ```
 /// use idemstore::x402::{PaymentIdError, validate_payment_identifier};
@@ -108,9 +108,9 @@ pub fn is_payment_identifier_required(extension: &Value) -> bool {
 /// ```
 ///
 /// # Errors
-/// All that is wrong, in the order of this list: [`NotAnObject`](PaymentIdError::NotAnObject) or [`NoInfo`](PaymentIdError::NoInfo) alone;
-/// [`NoRequired`](PaymentIdError::NoRequired); [`NotAString`](PaymentIdError::NotAString),
-/// [`Length`](PaymentIdError::Length) or [`Character`](PaymentIdError::Character).
+/// All that is wrong, in the order of this list: [`NotAnObject`](PaymentIdError::NotAnObject) or
+/// [`NoInfo`](PaymentIdError::NoInfo) alone; [`NoRequired`](PaymentIdError::NoRequired);
+/// [`NotAString`](PaymentIdError::NotAString), [`Length`](PaymentIdError::Length) or [`Character`](PaymentIdError::Character).
 pub fn validate_payment_identifier(extension: &Value) -> Result<(), Vec<PaymentIdError>> {
     let extension = extension.as_object().ok_or_else(|| vec![PaymentIdError::NotAnObject])?;
     let info = extension.get("info").and_then(Value::as_object).ok_or_else(|| vec![PaymentIdError::NoInfo])?;

@@ -50,9 +50,9 @@ pub fn encode_header(value: &Value) -> Result<String> {
 /// ```
 ///
 /// # Errors
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for what is longer than [`X402_HEADER_BYTES_MAX`], not base64 with padding, not an object
-/// in UTF-8, deeper than [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX), repeats a name in an object, or has a number that a
-/// double does not hold exactly.
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for what is longer than [`X402_HEADER_BYTES_MAX`], not base64 with padding,
+/// not an object in UTF-8, deeper than [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX), repeats a name in an object, or has a
+/// number that a double does not hold exactly.
 pub fn decode_header(header: impl AsRef<[u8]>) -> Result<Value> {
     let value = json::read(&bytes_of(header.as_ref())?)?;
     if !value.is_object() {

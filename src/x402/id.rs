@@ -123,8 +123,8 @@ pub fn is_valid_payment_id(text: &str) -> bool {
 /// ```
 ///
 /// # Errors
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the prefix is longer than 96 bytes or has a character that an id cannot have;
-/// [`Io`](crate::ErrorKind::Io) when the operating system gives no random bytes.
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the prefix is longer than 96 bytes or has a character that an id cannot
+/// have; [`Io`](crate::ErrorKind::Io) when the operating system gives no random bytes.
 pub fn generate_payment_id(prefix: &str) -> Result<PaymentId> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Error::io("generating a payment id", error.into()))?;

@@ -1,13 +1,13 @@
 //! The `payment-identifier` extension of x402, as pure functions: no HTTP, no I/O but the random bytes of a new id.
 //!
-//! x402 lets a client pay for an HTTP request: the server answers 402 with what it wants, the client sends the request again with a
-//! signed `PaymentPayload`, and gets the response with a receipt. When that response is lost on its way, the client cannot tell
-//! whether it has paid. The extension gives the payment an id, so that the client can ask again and the server can answer with what
-//! it has stored, instead of charging twice. The server's side of that is a [`Store`](crate::Store).
+//! x402 lets a client pay for an HTTP request: the server answers 402 with what it wants, the client sends the request again with
+//! a signed `PaymentPayload`, and gets the response with a receipt. When that response is lost on its way, the client cannot tell
+//! whether it has paid. The extension gives the payment an id, so that the client can ask again and the server can answer with
+//! what it has stored, instead of charging twice. The server's side of that is a [`Store`](crate::Store).
 //!
-//! The public texts are those of the repository x402-foundation/x402: `specs/x402-specification-v2.md`, `specs/transports-v2/http.md`
-//! and `specs/extensions/payment_identifier.md`. The functions have the names and the meaning that they have in the official SDKs;
-//! where those disagree, a table in `tests/it/x402.rs` says what was decided.
+//! The public texts are those of the repository x402-foundation/x402: `specs/x402-specification-v2.md`,
+//! `specs/transports-v2/http.md` and `specs/extensions/payment_identifier.md`. The functions have the names and the meaning that
+//! they have in the official SDKs; where those disagree, a table in `tests/it/x402.rs` says what was decided.
 //!
 //! | | version 1 | version 2 |
 //! |---|---|---|
@@ -16,8 +16,8 @@
 //! | receipt | [`X_PAYMENT_RESPONSE_HEADER`] | [`PAYMENT_RESPONSE_HEADER`] |
 //! | payment id | none | [`PAYMENT_IDENTIFIER`] in `extensions` |
 //!
-//! Over MCP the same values travel as JSON, the payment in `_meta["x402/payment"]`: leave out [`decode_header`] there, and read the
-//! text with [`json::read`](crate::json::read).
+//! Over MCP the same values travel as JSON, the payment in `_meta["x402/payment"]`: leave out [`decode_header`] there, and read
+//! the text with [`json::read`](crate::json::read).
 //!
 //! Feature `x402`.
 //!
@@ -49,8 +49,8 @@
 //! # A server
 //!
 //! Ask the store before the payment is verified, or the retry of a paid request is refused for its used nonce. Nobody has been
-//! authenticated at that point, so the [fingerprint](payment_fingerprint) covers the whole signed payload: who knows only the id gets
-//! nothing.
+//! authenticated at that point, so the [fingerprint](payment_fingerprint) covers the whole signed payload: who knows only the id
+//! gets nothing.
 //!
 //! ```
 //! use idemstore::{Begin, Key, Store, x402};
@@ -91,8 +91,8 @@
 //!     }
 //! }
 //! # let store = Store::in_memory()?;
-//! # let payload = serde_json::json!({"x402Version": 2, "extensions": {"payment-identifier": {"info": {"id": "pay_0123456789abcdef"}}}});
-//! # let header = x402::encode_header(&payload)?;
+//! # let extensions = serde_json::json!({"payment-identifier": {"info": {"id": "pay_0123456789abcdef"}}});
+//! # let header = x402::encode_header(&serde_json::json!({"x402Version": 2, "extensions": extensions}))?;
 //! # assert_eq!(paid(&store, &header, None, b"")?.body, "report");
 //! # assert_eq!(paid(&store, &header, None, b"")?.body, "replayed");
 //! # assert_eq!(paid(&store, &header, Some("a"), b"")?.status, 409);

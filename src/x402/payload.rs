@@ -19,9 +19,9 @@ pub fn extract_payment_identifier(payload: &Value) -> Option<PaymentId> {
 
 /// Returns the id of a `PaymentPayload`, or says what is wrong with it. What a server calls.
 ///
-/// Lenient about form: `info.required` and the schema may be missing, the id may stand in the extension itself (`{"id": ".."}`), and
-/// `null` is as good as nothing. Where both places have an id, that in `info` counts. A payload of version 1 has no extensions, so no
-/// id. Strict about the id: one that is there and invalid is an error, never "no id".
+/// Lenient about form: `info.required` and the schema may be missing, the id may stand in the extension itself (`{"id": ".."}`),
+/// and `null` is as good as nothing. Where both places have an id, that in `info` counts. A payload of version 1 has no
+/// extensions, so no id. Strict about the id: one that is there and invalid is an error, never "no id".
 ///
 /// ```
 /// use idemstore::x402::{PaymentIdError, extract_and_validate_payment_identifier as extract};

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// use serde_json::json;
 ///
 /// assert_eq!(Settlement::of(&json!({"success": true, "transaction": "0x12"})), Settlement::Settled);
-/// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "insufficient_funds", "transaction": ""})), Settlement::Failed);
+/// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "invalid_payload"})), Settlement::Failed);
 /// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "settlement_pending"})), Settlement::Pending);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,8 +39,9 @@ struct Receipt {
 impl Settlement {
     /// Reads the state out of a `SettlementResponse`.
     ///
-    /// Only what is certain is terminal. `success: true` is settled. `success: false` has failed if no transaction is named (the protocol
-    /// leaves it empty when nothing was sent) or if the chain rejected it; everything else is pending, also what is not a receipt.
+    /// Only what is certain is terminal. `success: true` is settled. `success: false` has failed if no transaction is named (the
+    /// protocol leaves it empty when nothing was sent) or if the chain rejected it; everything else is pending, also what is not
+    /// a receipt.
     pub fn of(receipt: &Value) -> Self {
         // serde would take an array for a receipt as well.
         let receipt = receipt.as_object().and_then(|receipt| Receipt::deserialize(receipt).ok());

@@ -182,9 +182,8 @@ proptest! {
     }
 
     #[test]
-    fn texts_of_one_form_are_one_value_to_every_reader(a in "[-0-9.eE\\[\\]{}\", ]{1,12}", b in "-?[0-9]{1,20}(\\.[0-9]{1,20})?") {
-        for text in [a, b] {
-            let Ok(value) = json::read(text.as_bytes()) else { continue };
+    fn what_is_read_is_what_others_read(text in prop_oneof!["[-0-9.eE\\[\\]{}\", ]{1,12}", "-?[0-9]{1,20}(\\.[0-9]{1,20})?"]) {
+        if let Ok(value) = json::read(text.as_bytes()) {
             prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         }
     }

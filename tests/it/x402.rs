@@ -1,4 +1,5 @@
-//! The payment-identifier extension means here what it means in the official SDKs, and where they disagree a table says what we do.
+//! The payment-identifier extension means here what it means in the official SDKs, and where they disagree a table says what we
+//! do.
 
 use idemstore::x402::{
     PAYMENT_ID_MAX_LENGTH, PAYMENT_ID_MIN_LENGTH, PAYMENT_ID_PATTERN, PAYMENT_IDENTIFIER, PaymentId, PaymentIdError,
