@@ -5,6 +5,7 @@ use super::{Task, id};
 use crate::{
     figures::{Spread, ratio},
     load::{Dice, REQUEST, new_number, payload},
+    process::wait_until_quiet,
 };
 use idemstore::{Begin, Fingerprint, Key, Options, Store};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
@@ -32,9 +33,10 @@ pub(super) fn run(task: &Task, directory: &Path, path: &Path) {
     replays(task, &store, &redb);
 }
 
-/// Reads per new key, where no checkpoint reads at the same time.
+/// Reads per new key, where no checkpoint and no merge reads at the same time.
 fn count_reads(store: &Store) {
     loop {
+        wait_until_quiet();
         let before = store.stats().unwrap();
         for _ in 0..NEW_KEYS {
             let key = Key::new("payments", id(new_number() | 1 << 50)).unwrap();
