@@ -72,7 +72,7 @@
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
-//! files.
+//! files. Behind features: `ndjson` (export and import of records), `json` (fingerprints of JSON), `x402` (payment identifiers of x402).
 
 #[cfg(not(unix))]
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
@@ -80,6 +80,8 @@ compile_error!("idemstore relies on POSIX file locks, modes and positioned write
 mod begin;
 mod error;
 mod fingerprint;
+#[cfg(feature = "json")]
+pub mod json;
 mod keep_alive;
 mod key;
 mod lease;
@@ -90,6 +92,7 @@ mod maintain;
 mod ndjson;
 mod options;
 mod outcome;
+mod pen;
 mod plan;
 mod poison;
 mod queue;
@@ -106,6 +109,8 @@ mod timer;
 mod transition;
 mod waiters;
 mod writer;
+#[cfg(feature = "x402")]
+pub mod x402;
 
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};

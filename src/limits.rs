@@ -38,6 +38,10 @@ pub const IMPORT_LINE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX / 3 * 4 + 64 * 1024;
 pub const OLDEST_EXAMINED_MAX: usize = 100_000;
 /// Damaged keys that a [`VerifyReport`](crate::VerifyReport) names; all are counted.
 pub const DAMAGE_NAMED_MAX: usize = 1000;
+/// Levels of arrays and objects in a value of JSON, which is as deep as `serde_json` reads.
+pub const JSON_DEPTH_MAX: usize = 127;
+/// Bytes of an x402 header, in base64. Servers of HTTP commonly stop at 8 or 16 KiB of headers.
+pub const X402_HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// A lease's length.
 pub const LEASE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// Told the result once it is durable. Runs on the writer thread, so it only hands over; nothing of a caller runs there.
+/// Told the result once it is durable. Runs on the thread that wrote, so it only hands over.
 pub(crate) type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
 
 /// One thing that the writer is asked to do.
@@ -151,6 +151,8 @@ pub(crate) struct Queue {
     leftovers: Receiver<Message>,
     has_writer: AtomicBool,
     bytes: AtomicUsize,
+    /// Messages from before they are queued until they are settled.
+    pending: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -158,8 +160,9 @@ impl Queue {
     pub(crate) fn new() -> (Self, Receiver<Message>) {
         let (sender, receiver) = queue::bounded(QUEUE_COMMANDS_MAX);
         let leftovers = receiver.clone();
-        let (bytes, closed, has_writer) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(true));
-        (Self { sender, leftovers, has_writer, bytes, closed }, receiver)
+        let (bytes, pending) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (closed, has_writer) = (AtomicBool::new(false), AtomicBool::new(true));
+        (Self { sender, leftovers, has_writer, bytes, pending, closed }, receiver)
     }
 
     /// Queues a message if there is room.
@@ -202,6 +205,16 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
+    /// Returns whether there is a message that is not settled yet.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) > 0
+    }
+
+    /// Notes that messages which were queued are settled.
+    pub(crate) fn settled(&self, messages: usize) {
+        self.pending.fetch_sub(messages, Ordering::SeqCst);
+    }
+
     fn push(&self, message: Message, send: impl FnOnce(Message) -> Result<()>) -> Result<()> {
         if self.is_closed() {
             return Err(closed());
@@ -211,7 +224,11 @@ impl Queue {
             self.took(bytes);
             return Err(busy("payloads"));
         }
-        send(message).inspect_err(|_| self.took(bytes))?;
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        send(message).inspect_err(|_| {
+            self.settled(1);
+            self.took(bytes);
+        })?;
         if !self.has_writer.load(Ordering::SeqCst) {
             // This message too, unless the writer was quick: either way its caller hears of it.
             self.drop_leftovers();

@@ -3,6 +3,7 @@
 use crate::{
     Clock, Error, ErrorKind, Result, Timestamp,
     options::Settings,
+    pen::Pen,
     poison::Poison,
     queue::{Claim, Message, Queue, Reply, Request, closed},
     stats::StatsCell,
@@ -12,6 +13,7 @@ use crate::{
     timer::Timer,
     transition::{self, Answer, Change, Command, Now},
     waiters::Waiters,
+    writer,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Storage,
     pub(crate) settings: Settings,
     pub(crate) poison: Poison,
+    pub(crate) pen: Mutex<Pen>,
     pub(crate) stats: StatsCell,
     pub(crate) waiters: Waiters,
     pub(crate) timer: Timer,
@@ -39,6 +42,7 @@ impl Shared {
             storage,
             settings,
             poison: Poison::default(),
+            pen: Mutex::new(Pen::new(origin)),
             stats: StatsCell::default(),
             waiters: Waiters::default(),
             timer: Timer::default(),
@@ -98,9 +102,9 @@ impl Shared {
         Ok(if decision.change == Change::Keep { Ok(decision.answer) } else { Err(seen) })
     }
 
-    /// Hands a command to the writer; `patience` is how long to wait for room.
+    /// Hands a command to the writer, or is the writer for it; `patience` is how long to wait for room.
     pub(crate) fn submit(
-        &self,
+        self: &Arc<Self>,
         key: &crate::Key,
         command: Command,
         reason: Option<String>,
@@ -111,7 +115,9 @@ impl Shared {
         let (fulfil, promise) = crate::sync::promise::promise();
         // Nobody to receive it: the claim is dropped, and frees what it granted.
         let reply = Box::new(move |result| drop(fulfil.send(result)));
-        self.send(Message::Command(Request { key: key.clone(), command, reason, seen, reply }), patience)?;
+        let message = Message::Command(Request { key: key.clone(), command, reason, seen, reply });
+        let left = if patience == Patience::Queue { writer::lead(self, message) } else { Some(message) };
+        left.map_or(Ok(()), |message| self.send(message, patience))?;
         Ok(promise)
     }
 
@@ -140,7 +146,7 @@ impl Shared {
 
     /// The checkpoint thread.
     pub(crate) fn run_checkpoints(&self) {
-        let _stop = StopOnPanic { shared: self, thread: "checkpoint" };
+        let _stop = StopOnPanic { shared: self, what: "the checkpoint thread" };
         if let Err(cause) = self.storage.run_checkpoints(|removed| self.stats.swept(removed)) {
             self.stop_writing(cause.into_error(format!("writing {}", self.storage.path())).to_string());
         }
@@ -168,16 +174,16 @@ impl Shared {
     }
 }
 
-/// Stops all writes if the thread that holds it panics: without it nobody would do its work, or notice.
+/// Stops all writes if the thread that holds it panics: nobody would do its work, or know what came of it.
 pub(crate) struct StopOnPanic<'s> {
     pub(crate) shared: &'s Shared,
-    pub(crate) thread: &'static str,
+    pub(crate) what: &'static str,
 }
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if crate::sync::panicking() {
-            self.shared.stop_writing(format!("the {} thread panicked", self.thread));
+            self.shared.stop_writing(format!("{} panicked", self.what));
             // Renewals end when nothing drives them any more.
             self.shared.timer.close();
         }

@@ -10,7 +10,7 @@ use crate::{
     sync::{self, JoinHandle, Mutex},
     timer,
     transition::{self, Answer, Command},
-    writer::Writer,
+    writer,
 };
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -72,10 +72,12 @@ impl Store {
         let storage = Storage::open(disk, name, mode, clock.wall(), options.storage())?;
         let (queue, receiver) = Queue::new();
         let shared = Arc::new(Shared::new(storage, settings, clock, queue));
-        let low_space = !shared.storage.reserve().fill();
+        if !shared.storage.reserve().fill() {
+            shared.pen.lock().begin_low(shared.clock().monotonic());
+        }
         let running = Running { shared: shared.clone(), threads: Mutex::default() };
-        let writer = Writer::new(&shared, receiver, low_space);
-        running.spawn("writer", move || writer.run())?;
+        let writing = shared.clone();
+        running.spawn("writer", move || writer::run(&writing, &receiver))?;
         let timed = shared.clone();
         running.spawn("timer", move || timer::run(&timed))?;
         if !shared.storage.checkpoints_inline() {

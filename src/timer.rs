@@ -90,7 +90,7 @@ enum Next {
 
 /// The timer thread.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let _stop = StopOnPanic { shared, thread: "timer" };
+    let _stop = StopOnPanic { shared, what: "the timer thread" };
     while let Some(next) = shared.timer.next(shared.clock().monotonic()) {
         match next {
             Next::Wait(until) => shared.clock().wait(&shared.timer.changed, until),

@@ -345,6 +345,31 @@ fn concurrent_commands_share_commits_and_all_are_answered() {
     });
 }
 
+/// Also when nobody but the caller is there, so that it may write on its own thread.
+#[test]
+fn what_a_caller_has_queued_is_done_before_what_it_asks_for_then() {
+    check(|| {
+        let (store, _clock) = store();
+        let lease = fresh(&store);
+        let first = lease.complete_async("receipt");
+        assert_eq!(lease.complete("another").unwrap_err().kind(), ErrorKind::LeaseLost);
+        first.wait().unwrap();
+    });
+}
+
+/// Nobody writes while the file is copied, whichever thread writes.
+#[test]
+fn a_compaction_beside_callers_loses_nothing() {
+    check(|| {
+        let (store, _clock) = store();
+        let compaction = start(&store, |store| store.compact(|_| std::ops::ControlFlow::Continue(())));
+        fresh(&store).complete("receipt").unwrap();
+        compaction.join().unwrap().unwrap();
+        assert!(matches!(begin(&store).unwrap(), Begin::Replay(_)));
+        store.close().unwrap();
+    });
+}
+
 /// The mistake that waiters must not make: look first, join afterwards.
 #[test]
 fn the_scheduler_finds_a_lost_wake_up() {

@@ -11,6 +11,8 @@ mod close;
 mod compact;
 mod fencing;
 mod golden;
+#[cfg(feature = "json")]
+mod json;
 mod keep_alive;
 mod limits;
 mod linearizable;
@@ -28,3 +30,11 @@ mod support;
 mod sweep;
 mod verify;
 mod waiting;
+#[cfg(feature = "x402")]
+mod x402;
+#[cfg(feature = "x402")]
+mod x402_fingerprint;
+#[cfg(feature = "x402")]
+mod x402_headers;
+#[cfg(feature = "x402")]
+mod x402_settlement;

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// Panics on one of the store's threads once it is told to.
+/// Panics on one thread, once it is told to.
 #[derive(Clone, Debug)]
 struct Trap {
     thread: &'static str,
@@ -88,7 +88,8 @@ fn a_panic_of_the_writer_is_indeterminate_for_its_batch_and_poisons_the_store() 
         trap.arm();
         let kinds: Vec<ErrorKind> = thread::scope(|scope| {
             let store = &store;
-            let callers: Vec<_> = (0..3).map(|n| scope.spawn(move || begin(store, &n.to_string()).unwrap_err().kind())).collect();
+            let begin = |n: i32| block_on(store.begin_async(&key(&n.to_string()), request(""))).unwrap_err().kind();
+            let callers: Vec<_> = (0..3).map(|n| scope.spawn(move || begin(n))).collect();
             callers.into_iter().map(|caller| caller.join().unwrap()).collect()
         });
         assert_eq!(trap.count(), 1);
@@ -109,12 +110,49 @@ fn a_panic_of_the_writer_wakes_waiters_and_tells_those_who_keep_a_lease_alive() 
         let waiter = scope.spawn(|| store.begin_with(&key("known"), request("known"), BeginOptions::new().wait(LEASE / 2)));
         until(|| store.stats().unwrap().answers.in_flight == 1);
         trap.arm();
-        refused(lease.complete(""), ErrorKind::Indeterminate);
+        refused(lease.complete_async("").wait(), ErrorKind::Indeterminate);
         let kind = waiter.join().unwrap().unwrap_err().kind();
         assert!([ErrorKind::Indeterminate, ErrorKind::Poisoned].contains(&kind), "{kind:?}");
     });
     assert!(lost.wait() && guard.is_lost(), "nobody renews the lease any more");
     is_poisoned(&store);
+}
+
+/// A caller that is alone writes on its own thread; what is left to others must be as if the writer thread had panicked.
+#[test]
+fn a_panic_in_a_write_of_the_callers_own_is_indeterminate_and_poisons_the_store() {
+    let (lab, trap) = (Lab::new(), Trap::on("caller"));
+    let store = lab.options.create_on(TrappedDisk(lab.disk.clone(), trap.clone()), NAME).unwrap();
+    let lease = fresh(&store, "known");
+    let guard = lease.keep_alive();
+    trap.arm();
+    let caller = thread::Builder::new().name("caller".into()).spawn(move || lease.complete("")).unwrap();
+    refused(caller.join().unwrap(), ErrorKind::Indeterminate);
+    assert_eq!(trap.count(), 1);
+    assert!(guard.lost().wait() && guard.is_lost(), "nobody renews the lease any more");
+    is_poisoned(&store);
+}
+
+/// A destructor that frees its key while its thread unwinds is no panic of the store's.
+#[test]
+fn a_caller_that_unwinds_may_still_write() {
+    struct Holder(idemstore::Lease);
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            self.0.release().unwrap();
+        }
+    }
+    let store = Lab::new().create();
+    let lease = fresh(&store, "pay");
+    let panicked = thread::scope(|scope| {
+        let unwinding = scope.spawn(|| {
+            let _holder = Holder(lease);
+            std::panic::resume_unwind(Box::new("a fault of the caller's"));
+        });
+        unwinding.join().is_err()
+    });
+    assert!(panicked);
+    fresh(&store, "pay").complete("").unwrap();
 }
 
 #[test]
@@ -204,7 +242,7 @@ fn a_panic_below_the_storage_engine_is_no_acknowledgement() {
     let store = lab.options.create_on(TrappedDisk(lab.disk.clone(), trap.clone()), NAME).unwrap();
     fresh(&store, "known").complete("receipt").unwrap();
     trap.arm();
-    let kind = begin(&store, "new").unwrap_err().kind();
+    let kind = block_on(store.begin_async(&key("new"), request("new"))).unwrap_err().kind();
     assert!(trap.count() > 0);
     assert!([ErrorKind::Io, ErrorKind::Indeterminate].contains(&kind), "{kind:?}");
     assert_eq!(store.stats().unwrap().is_poisoned, kind == ErrorKind::Indeterminate);

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub const USAGE: &str = "\
 cargo run --release --manifest-path benches/compare/Cargo.toml -- [OPTION]..
-  --quick             idemstore, floor, redb-group, redis-always; 100,000 records; 1 and 64 callers; under a minute
+  --quick             idemstore in both ways, floor, redb-group, redis-always; 100,000 records; 1 and 64 callers; under a minute
   --systems a,b,..    only these (all)
   --callers 1,64,..   so many at once (1,16,64,256)
   --records N         loaded before (1000000)
@@ -14,7 +14,8 @@ cargo run --release --manifest-path benches/compare/Cargo.toml -- [OPTION]..
   --rounds N          how often each works (5)
   --media a,b,..      disk, ram (/dev/shm), sync-1ms (/dev/shm, every sync takes a millisecond more) (disk)
   --ram               as --media ram
-  --dir PATH          where the files of `disk` lie (target/tmp)";
+  --dir PATH          where the files of `disk` lie (target/tmp)
+or `-- sustained`: idemstore alone, for long; see `-- sustained --help`";
 
 /// Where files lie and what a sync costs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

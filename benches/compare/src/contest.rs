@@ -2,7 +2,7 @@
 //! minute compare: each contender works for a slice of time, then the next one does, and medians over the rounds count.
 
 use crate::{
-    load::Recent,
+    load::{Dice, Recent},
     process::wait_until_quiet,
     slice::{self, Slice},
     system::{Io, System},
@@ -53,6 +53,15 @@ impl<'s> Contender<'s> {
 }
 
 fn turn(system: &dyn System, recent: &Recent, count: usize, length: Duration) -> Turn {
+    if let Some(awaited) = system.awaited() {
+        let before = system.io();
+        let payments = slice::run_tasks(count, length, async |_| slice::pay_awaiting(awaited, recent).await);
+        wait_until_quiet();
+        let io = system.io().since(&before);
+        let replay = async |dice: &mut Dice| slice::replay_awaiting(awaited, recent, dice).await;
+        let replays = slice::run_tasks(count, length / 4, replay);
+        return Turn { payments, replays: Some(replays), io };
+    }
     let mut callers: Vec<_> = (0..count).map(|_| system.caller()).collect();
     for caller in &mut callers {
         caller.settle();

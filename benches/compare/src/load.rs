@@ -85,6 +85,10 @@ impl Dice {
         Self(seed)
     }
 
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.roll() % limit
+    }
+
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(1);
         mix(self.0 << 20)

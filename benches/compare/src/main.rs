@@ -13,6 +13,7 @@ mod process;
 mod record;
 mod row;
 mod slice;
+mod sustained;
 mod syncs;
 mod system;
 mod systems;
@@ -38,6 +39,16 @@ const RAM: &str = "/dev/shm";
 const SLOW_SYNC: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == "sustained").is_some() {
+        return match sustained::main(lexopt::Parser::from_args(arguments), &target()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}\n{}", sustained::USAGE);
+                ExitCode::FAILURE
+            }
+        };
+    }
     let args = match Args::read(lexopt::Parser::from_env()) {
         Ok(Some(args)) => args,
         Ok(None) => {

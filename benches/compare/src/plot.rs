@@ -16,8 +16,9 @@ const LEGEND: u32 = 190;
 const LINE: i32 = 24;
 
 /// Systems keep their colour from picture to picture; idemstore's is the one that stands out.
-const COLOURS: [(&str, RGBColor); 16] = [
+const COLOURS: [(&str, RGBColor); 17] = [
     ("idemstore", RGBColor(200, 30, 30)),
+    ("idemstore-async", RGBColor(240, 120, 120)),
     ("floor", RGBColor(90, 90, 90)),
     ("redb-group", RGBColor(31, 119, 180)),
     ("redb-txn", RGBColor(140, 190, 230)),

@@ -28,6 +28,13 @@ pub fn bytes_written() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
 }
 
+/// Returns the memory of this process that is no file's.
+pub fn anonymous_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
 /// Lets this process have as many files open as it may: 256 callers have a connection or two each.
 pub fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);

@@ -3,11 +3,15 @@
 use crate::{
     figures::percentile,
     load::{self, Dice, REQUEST, Recent},
-    system::{Answer, Caller},
+    system::{Answer, Awaited, Caller},
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use std::{
-    sync::Barrier,
-    thread,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Barrier},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -56,6 +60,12 @@ impl Stopwatch {
         self.latencies.push(started.elapsed());
     }
 
+    pub async fn time_awaiting(&mut self, work: impl Future<Output = ()>) {
+        let started = Instant::now();
+        work.await;
+        self.latencies.push(started.elapsed());
+    }
+
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -93,6 +103,54 @@ pub fn run<'s>(
     })
 }
 
+/// As [`run`], with callers that are tasks of this thread.
+pub fn run_tasks(count: usize, slice: Duration, work: impl AsyncFn(&mut Dice)) -> Slice {
+    let seed = load::new_number();
+    let one = async |number: usize| {
+        let mut dice = Dice::new(seed.wrapping_add((number as u64) << 20));
+        let mut watch = Stopwatch::start(slice);
+        while watch.is_running() {
+            watch.time_awaiting(work(&mut dice)).await;
+        }
+        watch.into_latencies()
+    };
+    let started = Instant::now();
+    let tasks: FuturesUnordered<_> = (0..count).map(&one).collect();
+    let latencies: Vec<_> = block_on(tasks.collect());
+    Slice::of(latencies, started.elapsed())
+}
+
+/// Runs a future on this thread.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// As [`pay`], awaited.
+pub async fn pay_awaiting(system: &dyn Awaited, recent: &Recent) {
+    let number = load::new_number();
+    system.pay(&load::id(number), &REQUEST, &load::payload(number)).await;
+    recent.push(number);
+}
+
+/// As [`replay`], awaited.
+pub async fn replay_awaiting(system: &dyn Awaited, recent: &Recent, dice: &mut Dice) {
+    let number = recent.pick(dice);
+    check_replay(number, system.begin(&load::id(number), &REQUEST).await);
+}
+
 /// One payment under a new key.
 pub fn pay(caller: &mut dyn Caller, recent: &Recent) {
     let number = load::new_number();
@@ -105,7 +163,11 @@ pub fn pay(caller: &mut dyn Caller, recent: &Recent) {
 /// One request for a payment that was made before.
 pub fn replay(caller: &mut dyn Caller, recent: &Recent, dice: &mut Dice) {
     let number = recent.pick(dice);
-    match caller.begin(&load::id(number), &REQUEST) {
+    check_replay(number, caller.begin(&load::id(number), &REQUEST));
+}
+
+fn check_replay(number: u64, answer: Answer) {
+    match answer {
         Answer::Replay(payload) => assert_eq!(payload, load::payload(number)),
         other => panic!("a completed payment is replayed, not {other:?}"),
     }

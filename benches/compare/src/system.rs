@@ -1,6 +1,7 @@
 //! What is compared: anything that can be asked "may I run this?" and told how it ended.
 
 use crate::{load::Request, process, syncs};
+use std::{future::Future, pin::Pin};
 
 /// An answer to a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,11 @@ pub enum Answer {
 pub trait System: Send + Sync {
     /// Returns somebody who makes payments, with a connection if that takes one.
     fn caller(&self) -> Box<dyn Caller + '_>;
+
+    /// Returns the system as one that can be awaited, if its callers are to be tasks of one thread instead of threads.
+    fn awaited(&self) -> Option<&dyn Awaited> {
+        None
+    }
 
     /// Returns what was written so far, as far as it is known.
     fn io(&self) -> Io {
@@ -43,6 +49,18 @@ pub trait Caller: Send {
 
     /// Brings figures up to date, outside of what is measured.
     fn settle(&mut self) {}
+}
+
+/// What a task awaits.
+pub type Awaiting<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
+
+/// A system that many tasks of one thread use, as in an asynchronous server.
+pub trait Awaited {
+    /// Claims a new key and stores the outcome.
+    fn pay<'s>(&'s self, id: &'s str, request: &'s Request, payload: &'s [u8]) -> Awaiting<'s, ()>;
+
+    /// Claims the key unless it is known.
+    fn begin<'s>(&'s self, id: &'s str, request: &'s Request) -> Awaiting<'s, Answer>;
 }
 
 /// Counts since the start, or between two points in time. What is not known is not guessed.

@@ -14,6 +14,7 @@ mod rocksdb;
 mod sqlite;
 
 pub use floor::Floor;
+pub use idemstore::fill as fill_idemstore;
 
 use crate::{
     engine::{self, Direct, Engine, Grouped},
@@ -29,8 +30,9 @@ use std::{
 const CACHE_BYTES: usize = 1 << 30;
 
 /// In the order of the table.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     "idemstore",
+    "idemstore-async",
     "floor",
     "redb-group",
     "redb-txn",
@@ -48,7 +50,7 @@ pub const ALL: [&str; 16] = [
     "idempotent-memory",
 ];
 
-pub const QUICK: [&str; 4] = ["idemstore", "floor", "redb-group", "redis-always"];
+pub const QUICK: [&str; 5] = ["idemstore", "idemstore-async", "floor", "redb-group", "redis-always"];
 
 /// Keeps nothing: there to show what durability costs.
 pub const NOT_DURABLE: &str = "idempotent-memory";
@@ -90,7 +92,8 @@ impl Place {
         let grouped = |engine| Ok(Box::new(Grouped::new(engine)) as Box<dyn System>);
         let (own, records) = (self.directory.join(name), self.records);
         match name {
-            "idemstore" => Ok(Box::new(idemstore::Idemstore::open(&own, records))),
+            "idemstore" => Ok(Box::new(idemstore::Idemstore::open(&own, records, false))),
+            "idemstore-async" => Ok(Box::new(idemstore::Idemstore::open(&own, records, true))),
             "redb-txn" => direct(self.engine("redb", redb::open)),
             "redb-group" => grouped(self.engine("redb", redb::open)),
             "sqlite" => direct(self.engine("sqlite", sqlite::open)),

@@ -4,16 +4,16 @@ use super::CACHE_BYTES;
 use crate::{
     engine::timed,
     load::{self, REQUEST, Request},
-    system::{Answer, Caller, System},
+    slice::block_on,
+    system::{Answer, Awaited, Awaiting, Caller, System},
 };
 use idemstore::{Begin, Fingerprint, Key, Lease, Options, OutcomeKind, Store};
 use std::{
     fs,
     future::Future,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    ops::Range,
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -21,7 +21,11 @@ use std::{
 const IN_FLIGHT: u64 = 2000;
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-pub struct Idemstore(Store);
+pub struct Idemstore {
+    store: Store,
+    /// Whether the callers are tasks of one thread.
+    awaited: bool,
+}
 
 struct StoreCaller<'s> {
     store: &'s Store,
@@ -33,33 +37,53 @@ fn key(id: &str) -> Key {
 }
 
 impl Idemstore {
-    pub fn open(directory: &std::path::Path, records: u64) -> Self {
+    pub fn open(directory: &std::path::Path, records: u64, awaited: bool) -> Self {
         fs::create_dir(directory).unwrap();
         let options = Options::new().sweep_interval(None).cache_bytes(CACHE_BYTES);
         let store = options.create(directory.join("payments.idem")).unwrap();
-        timed("idemstore", records, || fill(&store, records));
-        Self(store)
+        timed("idemstore", records, || fill(&store, 0..records));
+        Self { store, awaited }
     }
 }
 
 impl System for Idemstore {
     fn caller(&self) -> Box<dyn Caller + '_> {
-        Box::new(StoreCaller { store: &self.0, lease: None })
+        Box::new(StoreCaller { store: &self.store, lease: None })
+    }
+
+    fn awaited(&self) -> Option<&dyn Awaited> {
+        self.awaited.then_some(self)
+    }
+}
+
+impl Awaited for Idemstore {
+    fn pay<'s>(&'s self, id: &'s str, request: &'s Request, payload: &'s [u8]) -> Awaiting<'s, ()> {
+        Box::pin(async move {
+            let begin = self.store.begin_async(&key(id), Fingerprint::from_bytes(*request));
+            fresh(begin.await.unwrap()).complete_async(payload).await.unwrap();
+        })
+    }
+
+    fn begin<'s>(&'s self, id: &'s str, request: &'s Request) -> Awaiting<'s, Answer> {
+        Box::pin(async move { answer(self.store.begin_async(&key(id), Fingerprint::from_bytes(*request)).await.unwrap()).0 })
+    }
+}
+
+fn answer(begin: Begin) -> (Answer, Option<Lease>) {
+    match begin {
+        Begin::Fresh(lease) => (Answer::Fresh, Some(lease)),
+        Begin::Replay(outcome) => (Answer::Replay(outcome.payload().to_vec()), None),
+        Begin::InFlight { .. } => (Answer::Running, None),
+        Begin::Mismatch => (Answer::Mismatch, None),
+        other @ Begin::Takeover(_) => panic!("no lease ends here: {other:?}"),
     }
 }
 
 impl Caller for StoreCaller<'_> {
     fn begin(&mut self, id: &str, request: &Request) -> Answer {
-        match self.store.begin(&key(id), Fingerprint::from_bytes(*request)).unwrap() {
-            Begin::Fresh(lease) => {
-                self.lease = Some(lease);
-                Answer::Fresh
-            }
-            Begin::Replay(outcome) => Answer::Replay(outcome.payload().to_vec()),
-            Begin::InFlight { .. } => Answer::Running,
-            Begin::Mismatch => Answer::Mismatch,
-            other @ Begin::Takeover(_) => panic!("no lease ends here: {other:?}"),
-        }
+        let (answer, lease) = answer(self.store.begin(&key(id), Fingerprint::from_bytes(*request)).unwrap());
+        self.lease = lease.or(self.lease.take());
+        answer
     }
 
     fn complete(&mut self, id: &str, payload: &[u8]) {
@@ -69,10 +93,10 @@ impl Caller for StoreCaller<'_> {
     }
 }
 
-/// Completes `records` keys, thousands to a commit.
-fn fill(store: &Store, records: u64) {
-    for first in (0..records).step_by(usize::try_from(IN_FLIGHT).unwrap()) {
-        let numbers = first..records.min(first + IN_FLIGHT);
+/// Completes new keys, thousands to a commit.
+pub fn fill(store: &Store, records: Range<u64>) {
+    for first in records.clone().step_by(usize::try_from(IN_FLIGHT).unwrap()) {
+        let numbers = first..records.end.min(first + IN_FLIGHT);
         let begin = |number| Box::pin(store.begin_async(&key(&load::id(number)), Fingerprint::from_bytes(REQUEST)));
         let mut begins: Vec<_> = numbers.clone().map(begin).collect();
         // The first poll submits.
@@ -102,21 +126,4 @@ fn fresh(answer: Begin) -> Lease {
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
