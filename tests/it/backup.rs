@@ -73,7 +73,7 @@ fn a_backup_is_consistent_while_others_write() {
     let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
     let store = lab.create();
     for n in 0..1500 {
-        drop(store.begin_async(&key(&format!("ballast {n}")), request("")));
+        fresh(&store, &format!("ballast {n}"));
     }
     let stop = AtomicBool::new(false);
     let copies: Vec<_> = thread::scope(|scope| {
