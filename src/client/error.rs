@@ -21,7 +21,7 @@ pub enum ClientErrorKind {
     Key,
     /// The request's own body failed while it was read. Nothing was sent.
     Body,
-    /// The inner service failed the last time. The request may have taken effect.
+    /// The inner service failed the last time. The request may have taken effect, unless [`sends`](ClientError::sends) is zero.
     Service,
     /// [`total_time`](super::IdempotentClientLayer::total_time) passed while no response had come. The request may have taken effect,
     /// unless [`sends`](ClientError::sends) is zero.

@@ -1,4 +1,5 @@
-use crate::server::{ConnectionReset, Server, Step, answer, answer_with, layer, post, sent_key};
+use crate::server::{Chunks, ConnectionReset, Piece, Server, Step, answer, answer_with, layer, post, sent_key};
+use http::Request;
 use idemstore::{Clock, client::ClientErrorKind};
 use std::{error::Error, time::Duration};
 
@@ -46,6 +47,28 @@ fn a_send_under_way_is_dropped_when_the_time_has_passed() {
     assert_eq!(Some(error.key().unwrap().value().clone()), server.arrivals()[1].key());
     assert_eq!(server.time.clock.monotonic(), Duration::from_secs(10));
     assert_eq!(error.to_string(), "no response in time, after 2 sends");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for_beyond_the_time() {
+    let server = Server::new([]);
+    let body = Chunks::of([Piece::Data("half of ".into()), Piece::Never]);
+    let error = server.send(&layer(&server), Request::post("/").body(body).unwrap()).unwrap_err();
+    assert_eq!((error.kind(), error.sends()), (ClientErrorKind::OutOfTime, 0));
+    assert_eq!((server.arrivals().len(), server.time.clock.monotonic()), (0, Duration::from_secs(120)));
+}
+
+#[test]
+fn a_service_that_is_never_ready_again_ends_the_request() {
+    for lives in [0, 1] {
+        let script = if lives == 0 { vec![] } else { vec![answer(503)] };
+        let mut server = Server::new(script);
+        server.lives = lives;
+        let error = server.send(&layer(&server), post(b"")).unwrap_err();
+        assert_eq!((error.kind(), error.sends() as usize, server.arrivals().len()), (ClientErrorKind::Service, lives, lives));
+        assert_eq!(error.key().is_some(), lives == 1);
+        assert_eq!(error.into_source().unwrap().to_string(), "closed for good");
+    }
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct Server {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     /// A request may be sent only by a service that was made ready for it.
     is_ready: bool,
+    /// How often it can be made ready.
+    pub lives: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl Error for ConnectionReset {}
 impl Server {
     pub fn new(script: impl IntoIterator<Item = Step>) -> Self {
         let script = Arc::new(Mutex::new(script.into_iter().collect()));
-        Self { time: Time::new(), script, arrivals: Arc::default(), is_ready: false }
+        Self { time: Time::new(), script, arrivals: Arc::default(), is_ready: false, lives: usize::MAX }
     }
 
     /// Sends a request through a new layer, and drives it to its end.
@@ -143,7 +145,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<()>, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.is_ready = true;
+        let Some(lives) = self.lives.checked_sub(1) else { return Poll::Ready(Err("closed for good".into())) };
+        (self.lives, self.is_ready) = (lives, true);
         Poll::Ready(Ok(()))
     }
 
@@ -192,6 +195,7 @@ pub enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
     Break,
+    Never,
 }
 
 impl Chunks {
@@ -209,11 +213,15 @@ impl Body for Chunks {
     type Error = ConnectionReset;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionReset>>> {
-        Poll::Ready(self.frames.pop_front().map(|piece| match piece {
-            Piece::Data(data) => Ok(Frame::data(data)),
-            Piece::Trailers(trailers) => Ok(Frame::trailers(trailers)),
-            Piece::Break => Err(ConnectionReset),
-        }))
+        if let Some(Piece::Never) = self.frames.front() {
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.frames.pop_front() {
+            Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+            Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Piece::Break) => Some(Err(ConnectionReset)),
+            Some(Piece::Never) | None => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
