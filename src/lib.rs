@@ -72,12 +72,15 @@
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
-//! files. Behind features: `ndjson` (export and import of records), `json` (fingerprints of JSON), `x402` (payment identifiers of x402).
+//! files. Behind features: `ndjson` (export and import of records), `json` (fingerprints of JSON), `x402` (payment identifiers of
+//! x402), `client` (a `tower` layer for clients that keeps one key over all retries).
 
 #[cfg(not(unix))]
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
 
 mod begin;
+#[cfg(feature = "client")]
+pub mod client;
 mod error;
 mod fingerprint;
 #[cfg(feature = "json")]
@@ -96,6 +99,8 @@ mod pen;
 mod plan;
 mod poison;
 mod queue;
+#[cfg(any(feature = "client", feature = "x402"))]
+mod random;
 mod record;
 mod shared;
 mod stats;

@@ -189,10 +189,10 @@ fn the_core_names_no_async_runtime() {
 /// What each module may import: those of its own layer and of the ones below.
 fn layer(module: &str) -> u8 {
     match module {
-        "sync" | "key" | "fingerprint" | "outcome" | "record" | "time" | "error" | "limits" | "json" => 0,
+        "sync" | "key" | "fingerprint" | "outcome" | "record" | "time" | "error" | "limits" | "json" | "random" => 0,
         "transition" => 1,
         "storage" => 2,
-        "tower" | "x402" | "server" | "cli" => 4,
+        "client" | "tower" | "x402" | "server" | "cli" => 4,
         "bin" => 5,
         _ => 3,
     }

@@ -1,4 +1,4 @@
-use crate::{Error, Result};
+use crate::{Error, Result, random};
 use std::{fmt, str::FromStr};
 
 /// Name of the extension in `extensions`.
@@ -12,8 +12,6 @@ pub const PAYMENT_ID_MAX_LENGTH: usize = 128;
 pub const PAYMENT_ID_PATTERN: &str = "^[a-zA-Z0-9_-]+$";
 /// What the official SDKs put before the digits of a generated id.
 pub const PAYMENT_ID_PREFIX: &str = "pay_";
-
-const RANDOM_BYTES: usize = 16;
 
 /// A payment id: 16 to 128 bytes, each of them one of `A-Z a-z 0-9 _ -`.
 ///
@@ -126,9 +124,7 @@ pub fn is_valid_payment_id(text: &str) -> bool {
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the prefix is longer than 96 bytes or has a character that an id cannot
 /// have; [`Io`](crate::ErrorKind::Io) when the operating system gives no random bytes.
 pub fn generate_payment_id(prefix: &str) -> Result<PaymentId> {
-    let mut random = [0; RANDOM_BYTES];
-    getrandom::fill(&mut random).map_err(|error| Error::io("generating a payment id", error.into()))?;
-    Ok(PaymentId::new(format!("{prefix}{:032x}", u128::from_be_bytes(random)))?)
+    Ok(PaymentId::new(random::hex_id(prefix, "a payment id")?)?)
 }
 
 impl FromStr for PaymentId {
