@@ -78,8 +78,11 @@
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
 
 mod begin;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fingerprint;
+mod interface;
 #[cfg(feature = "json")]
 pub mod json;
 mod keep_alive;
@@ -114,6 +117,7 @@ pub mod x402;
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use fingerprint::Fingerprint;
+pub use interface::{IdempotencyStore, Renewing};
 pub use keep_alive::{KeepAlive, LeaseLost};
 pub use key::{Key, Scope};
 pub use lease::Lease;
@@ -133,7 +137,7 @@ pub use store::Store;
 pub use sweep::SweepReport;
 pub use ticket::Ticket;
 pub use time::{Clock, ManualClock, Signal, SystemClock, Timestamp};
-pub use transition::Ended;
+pub use transition::{Ended, Grant};
 
 /// The long texts.
 pub mod docs {
