@@ -108,6 +108,8 @@ mod sync;
 mod ticket;
 mod time;
 mod timer;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod transition;
 mod waiters;
 mod writer;

@@ -1,6 +1,6 @@
 use super::{
     Failure, Harness,
-    subject::{LEASE, MS, case, ensure, key, wrong},
+    subject::{LEASE, MS, NEARLY_A_LEASE, case, ensure, key, wrong},
 };
 use crate::{IdempotencyStore, Renewing};
 
@@ -12,13 +12,13 @@ pub fn a_renewed_lease_lasts<H: Harness>(harness: &H) -> Result<(), Failure> {
     case(harness, "a_renewed_lease_lasts", async |subject| {
         let grant = subject.fresh("a new key", "pay").await?;
         for _ in 0..3 {
-            subject.advance(LEASE - MS);
+            subject.advance(NEARLY_A_LEASE);
             let renewed = subject.store.renew(&key("pay")?, grant.token, LEASE).await;
             let until = renewed.or_else(|error| wrong("a renewal in time", "done", error))?;
             ensure(until > grant.lease_expires_at, || "a renewed lease ends no later than before".to_owned())?;
             subject.in_flight("after the renewal", "pay").await?;
         }
-        subject.advance(LEASE - MS);
+        subject.advance(NEARLY_A_LEASE);
         subject.in_flight("just before the renewed lease lapses", "pay").await?;
         subject.advance(MS + MS);
         subject.takeover("after it lapsed", "pay", 2).await.map(drop)

@@ -7,6 +7,8 @@ use std::{fmt, time::Duration};
 
 /// The length of every lease here.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
+/// A moment before such a lease lapses.
+pub(super) const NEARLY_A_LEASE: Duration = LEASE.saturating_sub(MS);
 /// The retention of every outcome here.
 pub(super) const RETENTION: Duration = Duration::from_secs(3600);
 /// What a decision may round.

@@ -1,6 +1,6 @@
 use super::{
     Failure, Harness,
-    subject::{LEASE, MS, case, ensure},
+    subject::{LEASE, MS, NEARLY_A_LEASE, case, ensure},
 };
 use crate::OutcomeKind;
 
@@ -12,7 +12,7 @@ pub fn a_lapsed_lease_is_a_takeover<H: Harness>(harness: &H) -> Result<(), Failu
     case(harness, "a_lapsed_lease_is_a_takeover", async |subject| {
         let first = subject.fresh("a new key", "pay").await?;
         subject.checkpoint("the holder", "pay", first.token, b"charge requested").await?;
-        subject.advance(LEASE - MS);
+        subject.advance(NEARLY_A_LEASE);
         subject.in_flight("just before the lease lapses", "pay").await?;
         subject.advance(MS + MS);
         let second = subject.takeover("after the lease lapsed", "pay", 2).await?;

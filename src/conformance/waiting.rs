@@ -12,7 +12,7 @@ type Waiter<'s> = Watched<'s, Answered<Begin<Grant>>>;
 
 impl<H: Harness> Subject<'_, H> {
     /// Starts a duplicate that waits, and makes sure that it does.
-    async fn waiter<'s>(&'s self, wait: Duration) -> Step<Waiter<'s>> {
+    async fn waiter(&self, wait: Duration) -> Step<Waiter<'_>> {
         let key = key("pay")?;
         let options = BeginOptions::new().lease(LEASE).wait(wait);
         let mut waiter = Watched::new(async move { self.store.begin(&key, request("pay"), options).await });

@@ -70,7 +70,9 @@ impl<'f, T> Watched<'f, T> {
     /// Runs many to their end.
     pub(super) async fn all(mut many: Vec<Self>) -> Vec<T> {
         poll_fn(|context| {
-            many.iter_mut().for_each(|one| one.poll_if_woken(context));
+            for one in &mut many {
+                one.poll_if_woken(context);
+            }
             if many.iter().all(|one| one.is_done) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
