@@ -120,11 +120,11 @@ impl Lab {
     }
 
     /// A shop that counts its charges and answers with their number.
-    pub fn shop(&self, layer: &IdempotencyLayer<Store>) -> impl Shop {
+    pub fn shop(&self, layer: &IdempotencyLayer<Store>) -> impl Shop + use<> {
         self.shop_of(layer, async |charge, _| Ok(receipt(charge)))
     }
 
-    pub fn shop_of<F, H>(&self, layer: &IdempotencyLayer<Store>, handler: H) -> impl Shop
+    pub fn shop_of<F, H>(&self, layer: &IdempotencyLayer<Store>, handler: H) -> impl Shop + use<F, H>
     where
         H: Fn(usize, Asked) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Response<Frames>, BoxError>> + Send + 'static,
@@ -219,6 +219,17 @@ pub fn without_key(body: &str) -> Request<Full<Bytes>> {
 
 pub trait MapHeader {
     fn map_header(self, name: &'static str, value: &str) -> Self;
+}
+
+pub trait MapResponseHeader {
+    fn map_response_header(self, name: &'static str, value: &str) -> Self;
+}
+
+impl<B> MapResponseHeader for Response<B> {
+    fn map_response_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers_mut().append(name, value.parse().unwrap());
+        self
+    }
 }
 
 impl<B> MapHeader for Request<B> {
