@@ -1,16 +1,19 @@
 //! Which operation a request names: its key, its scope and its fingerprint.
 
-use super::{KeyError, Refusal, header, scope::scope_of, settings::Settings};
+use super::{
+    KeyError, Refusal, header,
+    scope::scope_of,
+    settings::{OfBody, OfRequest, Settings},
+};
 use crate::{Fingerprint, Key};
 use bytes::Bytes;
 use http::{HeaderName, request::Parts};
-use std::sync::Arc;
 
 /// Where the key comes from.
 #[derive(Clone)]
 pub(super) enum KeySource {
     Header(HeaderName),
-    Function(Arc<dyn Fn(&Parts) -> Result<Option<String>, KeyError> + Send + Sync>),
+    Function(OfRequest<Result<Option<String>, KeyError>>),
     #[cfg(feature = "x402")]
     Payment,
 }
@@ -27,7 +30,7 @@ pub(super) enum WithoutKey {
 #[derive(Clone)]
 pub(super) enum Covers {
     Request { headers: Vec<HeaderName>, body: bool },
-    Function(Arc<dyn Fn(&Parts, &Bytes) -> Fingerprint + Send + Sync>),
+    Function(OfBody<Fingerprint>),
 }
 
 /// What the head of a request says about its key.
