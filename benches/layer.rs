@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use idemstore::{
-    Begin, BeginOptions, Ended, FencingToken, Fingerprint, Grant, IdempotencyStore, Key, Options, Outcome, OutcomeKind, Renewing, Result,
-    Timestamp,
+    Begin, BeginOptions, Ended, FencingToken, Fingerprint, Grant, IdempotencyStore, Key, Options, Outcome, OutcomeKind, Renewing,
+    Result, Timestamp,
     tower::{IdempotencyLayer, Spawn, Task},
 };
 use std::{
@@ -42,14 +42,16 @@ fn main() {
         return;
     }
     let (rounds, slice) = (call.rounds(9), Duration::from_millis(200));
-    let contenders = vec![bare(), new_keys("layer, new key", Immediate::default()), replays("layer, replay", Immediate::default())];
+    let contenders =
+        vec![bare(), new_keys("layer, new key", Immediate::default()), replays("layer, replay", Immediate::default())];
     alternate::run("the layer alone, requests per second", rounds, slice, contenders);
     let store = || Options::new().sweep_interval(None).in_memory().unwrap();
     let contenders = vec![bare(), new_keys("layer + store, new key", store()), replays("layer + store, replay", store())];
     alternate::run("with the embedded store in memory, requests per second", rounds, slice, contenders);
 }
 
-fn shop<B: Send + 'static>() -> impl Service<Request<B>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send> + Clone + Send {
+fn shop<B: Send + 'static>()
+-> impl Service<Request<B>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send> + Clone + Send {
     service_fn(|request: Request<B>| async move {
         black_box(request);
         Ok(Response::new(Full::new(Bytes::from_static(RECEIPT))))
