@@ -7,6 +7,7 @@ use super::{
     collect::{self, ReadError},
     held::Held,
     identify::Named,
+    observe,
     profile::Asked,
     replay::replay,
     settings::Settings,
@@ -110,7 +111,10 @@ impl Settings {
         let permit = self.budget.take(self.response_bytes_max).ok_or(Refusal::Overloaded)?;
         let options = BeginOptions::new().lease(self.lease).wait(self.wait);
         match store.begin(&key, fingerprint, options).await {
-            Ok(Begin::Fresh(grant)) => Ok(Admitted::Run { key, grant, is_takeover: false, permit }),
+            Ok(Begin::Fresh(grant)) => {
+                observe::answered("fresh");
+                Ok(Admitted::Run { key, grant, is_takeover: false, permit })
+            }
             Ok(Begin::Takeover(grant)) => Ok(Admitted::Run { key, grant, is_takeover: true, permit }),
             Ok(Begin::Replay(outcome)) => replay(self, &key, outcome, permit).map(Admitted::Answer),
             Ok(Begin::InFlight { .. }) => {
@@ -121,7 +125,11 @@ impl Settings {
                 self.hooks.mismatch(&key);
                 Err(Refusal::Mismatch)
             }
-            Err(error) => self.begin_failed(&error).map(|()| Admitted::RunUnprotected),
+            Err(error) => {
+                let decided = self.begin_failed(&error);
+                observe::store_failed(&error, decided.is_ok());
+                decided.map(|()| Admitted::RunUnprotected)
+            }
         }
     }
 
@@ -144,6 +152,7 @@ impl Settings {
         is_grpc: bool,
         payment_id: Option<&str>,
     ) -> Response<ResponseBody<RB>> {
+        observe::refused(refusal);
         let own = self.answer.as_ref().and_then(|answer| answer(refusal));
         let asked = Asked { is_grpc, payment_id, retry_after: self.retry_after };
         let response = own.unwrap_or_else(|| self.profile.answer(refusal, asked));

@@ -1,3 +1,4 @@
+use super::observe;
 use crate::{Error, Key};
 use std::{fmt, sync::Arc};
 
@@ -66,24 +67,28 @@ impl Hooks {
     }
 
     pub(super) fn duplicate(&self, key: &Key, duplicate: Duplicate) {
+        observe::duplicate(duplicate);
         if let Some(hook) = &self.duplicate {
             hook(key, duplicate);
         }
     }
 
     pub(super) fn takeover(&self, key: &Key, attempt: u32) {
+        observe::takeover(key, attempt);
         if let Some(hook) = &self.takeover {
             hook(key, attempt);
         }
     }
 
     pub(super) fn mismatch(&self, key: &Key) {
+        observe::mismatch(key);
         if let Some(hook) = &self.mismatch {
             hook(key, ());
         }
     }
 
     pub(super) fn unrecorded(&self, key: &Key, error: &Error) {
+        observe::unrecorded(key, error);
         if let Some(hook) = &self.unrecorded {
             hook(key, error);
         }

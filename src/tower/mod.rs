@@ -87,6 +87,19 @@
 //! somebody finds out: [`Takeover::Reconcile`], or [`Store::resolve`](crate::Store::resolve) by hand. Each such retry counts as an attempt, up to
 //! [`Options::attempts_max`](crate::Options::attempts_max); after that the answer is the same, and only `resolve` helps.
 
+//! # Metrics and logs
+//!
+//! With the feature `metrics` (of the crate of that name), never with a key in a label:
+//!
+//! | counter | label | counts |
+//! |---|---|---|
+//! | `idemstore_layer_requests_total` | `answer`: `fresh`, `takeover`, `replay`, `not_stored`, `in_flight`, `mismatch` | requests with a key, by what the store said |
+//! | `idemstore_layer_refusals_total` | `code`, as [`Refusal::code`] | answers that the layer gave instead of the service |
+//! | `idemstore_layer_unrecorded_total` | | handlers that ran and whose end could not be stored |
+//!
+//! With the feature `tracing` takeovers, mismatches, refusals and failures of the store are events; a key is shown as its `Display`
+//! does, never as a whole.
+
 mod admit;
 mod attempt;
 mod body;
@@ -103,6 +116,7 @@ mod hooks;
 mod identify;
 mod layer;
 pub mod limits;
+mod observe;
 mod policy;
 mod profile;
 mod refusal;

@@ -7,6 +7,8 @@ mod failures;
 mod hooks;
 mod keys;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod profiles;
 mod recording;
 mod replay;
