@@ -69,6 +69,16 @@
 //! - **Not distributed.** One process owns the files. Several processes share it through one that owns it.
 //! - **Not a lock service.** A lease ends by time; whatever must not see a stale holder has to compare tokens.
 //!
+//! # Features
+//!
+//! | | |
+//! |---|---|
+//! | `tower` | a layer that gives any HTTP service idempotency: `idemstore::tower` |
+//! | `x402` | the payment-identifier extension of x402: `idemstore::x402`; with `tower`, the layer's profile for it |
+//! | `conformance` | proofs that an implementation of [`IdempotencyStore`] keeps the protocol |
+//! | `json`, `ndjson` | fingerprints of JSON values; export and import |
+//! | `metrics`, `tracing` | the layer's counters and events |
+//!
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the

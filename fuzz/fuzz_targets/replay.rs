@@ -30,7 +30,8 @@ fn any_bytes(payload: &[u8]) {
         ensure!(encode_status(status) == payload, "{payload:?} is read, and written otherwise");
         return;
     };
-    let fields: usize = headers.iter().chain(trailers.iter().flatten()).map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let fields: usize =
+        headers.iter().chain(trailers.iter().flatten()).map(|(name, value)| name.as_str().len() + value.len()).sum();
     ensure!(fields + body.len() <= payload.len(), "{payload:?} grew");
     let again = encode_response(status, &headers, &[body.clone()], trailers.as_ref());
     let Some(again) = again.as_deref().and_then(decode_response) else {
