@@ -33,7 +33,7 @@ fn any_bytes(payload: &[u8]) {
     let fields: usize =
         headers.iter().chain(trailers.iter().flatten()).map(|(name, value)| name.as_str().len() + value.len()).sum();
     ensure!(fields + body.len() <= payload.len(), "{payload:?} grew");
-    let again = encode_response(status, &headers, &[body.clone()], trailers.as_ref());
+    let again = encode_response(status, &headers, std::slice::from_ref(&body), trailers.as_ref());
     let Some(again) = again.as_deref().and_then(decode_response) else {
         idemstore_fuzz::wrong(format_args!("{payload:?} is read, and cannot be written"));
     };
