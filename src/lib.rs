@@ -69,6 +69,16 @@
 //! - **Not distributed.** One process owns the files. Several processes share it through one that owns it.
 //! - **Not a lock service.** A lease ends by time; whatever must not see a stale holder has to compare tokens.
 //!
+//! # Features
+//!
+//! | | |
+//! |---|---|
+//! | `tower` | a layer that gives any HTTP service idempotency: `idemstore::tower` |
+//! | `x402` | the payment-identifier extension of x402: `idemstore::x402`; with `tower`, the layer's profile for it |
+//! | `conformance` | proofs that an implementation of [`IdempotencyStore`] keeps the protocol |
+//! | `json`, `ndjson` | fingerprints of JSON values; export and import |
+//! | `metrics`, `tracing` | the layer's counters and events |
+//!
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
@@ -81,8 +91,11 @@ compile_error!("idemstore relies on POSIX file locks, modes and positioned write
 mod begin;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fingerprint;
+mod interface;
 #[cfg(feature = "json")]
 pub mod json;
 mod keep_alive;
@@ -111,6 +124,8 @@ mod sync;
 mod ticket;
 mod time;
 mod timer;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod transition;
 mod waiters;
 mod writer;
@@ -120,6 +135,7 @@ pub mod x402;
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use fingerprint::Fingerprint;
+pub use interface::{IdempotencyStore, Renewing};
 pub use keep_alive::{KeepAlive, LeaseLost};
 pub use key::{Key, Scope};
 pub use lease::Lease;
@@ -139,7 +155,7 @@ pub use store::Store;
 pub use sweep::SweepReport;
 pub use ticket::Ticket;
 pub use time::{Clock, ManualClock, Signal, SystemClock, Timestamp};
-pub use transition::Ended;
+pub use transition::{Ended, Grant};
 
 /// The long texts.
 pub mod docs {
