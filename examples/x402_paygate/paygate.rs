@@ -68,11 +68,12 @@ pub(crate) async fn demand(State(paygate): State<Arc<Paygate>>, request: Request
     if !response.status().is_success() {
         return response;
     }
-    let receipt = paygate.facilitator.settle(&payment, &paygate.requirements).await.unwrap_or_else(|error| {
+    let receipt = match paygate.facilitator.settle(&payment, &paygate.requirements).await {
+        Ok(receipt) if receipt.is_object() => receipt,
         // The money may have moved. A receipt that said "failed" would invite the client to pay again.
-        json!({"success": false, "errorReason": "settlement_pending", "errorMessage": error.to_string(), "transaction": "",
-               "network": paygate.requirements["network"]})
-    });
+        _ => json!({"success": false, "errorReason": "settlement_pending", "transaction": "",
+                    "network": paygate.requirements["network"]}),
+    };
     match Settlement::of(&receipt) {
         Settlement::Settled => with_header(response, PAYMENT_RESPONSE_HEADER, &receipt),
         Settlement::Failed | Settlement::Pending => {

@@ -8,13 +8,14 @@ use axum::{
     http::{
         HeaderName, HeaderValue, StatusCode,
         header::{CONTENT_TYPE, RETRY_AFTER},
+        response::Parts,
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use idemstore::{
     Begin, BeginOptions, Key, Lease, Store,
-    x402::{self, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, Settlement},
+    x402::{self, PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, Settlement},
 };
 use serde_json::{Value, json};
 use std::{error::Error, time::Duration};
@@ -23,7 +24,7 @@ use std::{error::Error, time::Duration};
 const SELLER: &str = "shop-7";
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a duplicate waits for the first one to end before it is told to come back.
-const WAIT: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(1);
 /// The headers of a response that are kept with it.
 const KEPT: [HeaderName; 2] = [CONTENT_TYPE, HeaderName::from_static(PAYMENT_RESPONSE_HEADER)];
 
@@ -39,12 +40,12 @@ async fn once(State(store): State<Store>, request: Request, next: Next) -> Respo
         // Nothing is bought yet; the paygate says what it costs.
         return next.run(request).await;
     };
-    let payment = x402::decode_header(header.as_bytes());
-    let id = payment.as_ref().map(|payment| x402::extract_and_validate_payment_identifier(payment));
-    let (Ok(payment), Ok(Ok(Some(id)))) = (&payment, id) else {
+    let Ok(payment) = x402::decode_header(header.as_bytes()) else {
+        return (StatusCode::BAD_REQUEST, "the payment cannot be read").into_response();
+    };
+    let Ok(Some(id)) = x402::extract_and_validate_payment_identifier(&payment) else {
         return (StatusCode::BAD_REQUEST, "a payment with a valid payment identifier is needed").into_response();
     };
-    let payment = payment.clone();
     // In a task of its own: a client that goes away does not stop a payment between the money and its record.
     let paid = tokio::spawn(async move { pay(&store, &payment, id.as_str(), request, next).await });
     paid.await.map_err(Into::into).flatten().unwrap_or_else(|error| later(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()))
@@ -73,17 +74,28 @@ async fn pay(store: &Store, payment: &Value, id: &str, request: Request, next: N
 async fn record(lease: &Lease, response: Response) -> Result<Response> {
     let (head, body) = response.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await?;
-    match head.headers.get(PAYMENT_RESPONSE_HEADER).map(|receipt| Settlement::of_header(receipt.as_bytes())) {
-        Some(Settlement::Settled) => {
+    match outcome(&head) {
+        Settlement::Settled => {
             let kept: Vec<_> = KEPT.iter().map(|name| head.headers.get(name).and_then(|value| value.to_str().ok())).collect();
             let stored = json!({"status": head.status.as_u16(), "kept": kept, "body": String::from_utf8_lossy(&body)});
             lease.complete_async(stored.to_string()).await?;
         }
         // In flight until somebody knows.
-        Some(Settlement::Pending) => (),
-        Some(Settlement::Failed) | None => lease.release_async().await?,
+        Settlement::Pending => (),
+        Settlement::Failed => lease.release_async().await?,
     }
     Ok(Response::from_parts(head, Body::from(body)))
+}
+
+/// Decides what a response says about the money. What does not say that nothing has moved leaves it open.
+fn outcome(head: &Parts) -> Settlement {
+    if let Some(receipt) = head.headers.get(PAYMENT_RESPONSE_HEADER) {
+        return Settlement::of_header(receipt.as_bytes());
+    }
+    // Without a receipt nothing was settled where the paygate names its terms again, or where the handler refused.
+    let is_unpaid = head.status == StatusCode::PAYMENT_REQUIRED && head.headers.contains_key(PAYMENT_REQUIRED_HEADER);
+    let is_refused = head.status.is_client_error() && head.status != StatusCode::PAYMENT_REQUIRED;
+    if is_unpaid || is_refused { Settlement::Failed } else { Settlement::Pending }
 }
 
 fn replay(stored: &[u8]) -> Result<Response> {

@@ -2,6 +2,7 @@
 // header `payment` that was made for it, if any.
 //   pay    pays for a request with the payment id `id`: a new payload, so a new nonce, each time
 //   again  the same, but sends the saved header `payment` first when the server asks for money, by the client's own hook
+//   make   makes the payment for the challenge `required` (the header of a 402) and sends nothing
 //   encode writes the payload in the header `payment` as this SDK writes it
 import readline from "node:readline";
 import { decodePaymentSignatureHeader, encodePaymentSignatureHeader } from "@x402/core/http";
@@ -40,6 +41,11 @@ const jobs = {
     const made = {};
     const saved = async () => ({ headers: { "PAYMENT-SIGNATURE": job.payment } });
     return send(newClient(job, made).onPaymentRequired(saved), made, job);
+  },
+  async make(job) {
+    const client = newClient(job);
+    const required = client.getPaymentRequiredResponse(() => job.required);
+    return { payment: encodePaymentSignatureHeader(await client.createPaymentPayload(required)) };
   },
   async encode({ payment }) {
     return { payment: encodePaymentSignatureHeader(decodePaymentSignatureHeader(payment)) };

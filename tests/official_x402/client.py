@@ -72,13 +72,20 @@ def pay_by_httpx(job):
     return asyncio.run(pay())
 
 
+def make(job):
+    client = x402HTTPClientSync(with_id(x402ClientSync(), job, {}))
+    required = client.get_payment_required_response(lambda _: job["required"], None)
+    return {"payment": encode_payment_signature_header(client.create_payment_payload(required))}
+
+
+def encode(job):
+    return {"payment": encode_payment_signature_header(decode_payment_signature_header(job["payment"]))}
+
+
 def run(pay, line):
     job = json.loads(line)
     try:
-        if job["do"] == "encode":
-            result = {"payment": encode_payment_signature_header(decode_payment_signature_header(job["payment"]))}
-        else:
-            result = pay(job)
+        result = {"pay": pay, "again": pay, "make": make, "encode": encode}[job["do"]](job)
     except Exception as error:  # Whatever it is, the driver is to see it.
         result = {"error": f"{type(error).__name__}: {error}"}
     sys.stdout.write(json.dumps({"n": job["n"], **result}) + "\n")
