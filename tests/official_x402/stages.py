@@ -24,9 +24,9 @@ class Stage:
         raise NotImplementedError
 
     def kill(self):
-        """Kills all the servers, without a warning."""
+        """Kills all the servers without a warning, first the one that clients see: it is not to hear of the other's end."""
         self.runs_of_the_dead += self.servers[0].read("/runs")["runs"]
-        for server in self.servers:
+        for server in reversed(self.servers):
             server.kill()
 
     def restart(self):
