@@ -16,15 +16,16 @@ use std::{
     time::Duration,
 };
 
-/// The answer to "may I run this?".
+/// The answer to "may I run this?". The right to run is a [`Lease`] from a [`Store`], and a [`Grant`](crate::Grant) from any
+/// [`IdempotencyStore`](crate::IdempotencyStore).
 #[must_use = "only the answer says whether the operation may run"]
 #[derive(Debug)]
-pub enum Begin {
+pub enum Begin<L = Lease> {
     /// Run it: nobody has, and nobody else may while the lease lasts.
-    Fresh(Lease),
+    Fresh(L),
     /// An earlier attempt died without saying how it ended: **its effect is unknown**. Find out first (ask the payment
     /// provider, look at [`Lease::earlier_checkpoint`]), then complete, fail, release or run under this lease.
-    Takeover(Lease),
+    Takeover(L),
     /// It ran already: answer with this.
     Replay(Outcome),
     /// Somebody is running it. Wait, or tell the client to come back.
@@ -36,6 +37,19 @@ pub enum Begin {
     },
     /// The key was used for a different request. Refuse this one.
     Mismatch,
+}
+
+impl<L> Begin<L> {
+    /// Turns the right to run, if this is one, into something else.
+    pub fn map<M>(self, change: impl FnOnce(L) -> M) -> Begin<M> {
+        match self {
+            Self::Fresh(lease) => Begin::Fresh(change(lease)),
+            Self::Takeover(lease) => Begin::Takeover(change(lease)),
+            Self::Replay(outcome) => Begin::Replay(outcome),
+            Self::InFlight { retry_after, lease_expires_at } => Begin::InFlight { retry_after, lease_expires_at },
+            Self::Mismatch => Begin::Mismatch,
+        }
+    }
 }
 
 /// Per-call settings of [`Store::begin_with`].
@@ -69,6 +83,16 @@ impl BeginOptions {
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
+    }
+
+    /// Returns the length of the lease, if it was set. For who implements a store.
+    pub fn lease_asked(&self) -> Option<Duration> {
+        self.lease
+    }
+
+    /// Returns how long to wait. For who implements a store.
+    pub fn wait_asked(&self) -> Duration {
+        self.wait
     }
 }
 

@@ -74,7 +74,16 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+    /// Makes an error of a kind; `message` says what was done to what, and holds no payload and no whole key. For who implements
+    /// [`IdempotencyStore`](crate::IdempotencyStore).
+    ///
+    /// ```
+    /// use idemstore::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Busy, "begin: no connection is free").caused_by(std::io::Error::other("pool timed out"));
+    /// assert_eq!(error.kind(), ErrorKind::Busy);
+    /// ```
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
@@ -86,7 +95,9 @@ impl Error {
         Self::new(ErrorKind::Io, format!("{context}: {source}")).caused_by(source)
     }
 
-    pub(crate) fn caused_by(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
+    /// Adds what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }

@@ -1,6 +1,6 @@
 use crate::{
-    Ended, Error, ErrorKind, FencingToken, KeepAlive, Key, OutcomeKind, Result, Store, Ticket, Timestamp, limits::LEASE,
-    options::within, transition::Grant,
+    Ended, Error, ErrorKind, FencingToken, Grant, KeepAlive, Key, OutcomeKind, Result, Store, Ticket, Timestamp, limits::LEASE,
+    options::within,
 };
 use std::{fmt, time::Duration};
 
@@ -30,6 +30,11 @@ pub struct Lease {
 impl Lease {
     pub(crate) fn new(store: &Store, key: &Key, grant: Grant) -> Self {
         Self { store: store.clone(), key: key.clone(), grant }
+    }
+
+    /// Takes the plain values out. Nothing is written.
+    pub fn into_grant(self) -> Grant {
+        self.grant
     }
 
     /// Returns the key that this lease is for.

@@ -78,8 +78,11 @@
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
 
 mod begin;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fingerprint;
+mod interface;
 #[cfg(feature = "json")]
 pub mod json;
 mod keep_alive;
@@ -106,6 +109,8 @@ mod sync;
 mod ticket;
 mod time;
 mod timer;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod transition;
 mod waiters;
 mod writer;
@@ -115,6 +120,7 @@ pub mod x402;
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use fingerprint::Fingerprint;
+pub use interface::{IdempotencyStore, Renewing};
 pub use keep_alive::{KeepAlive, LeaseLost};
 pub use key::{Key, Scope};
 pub use lease::Lease;
@@ -134,7 +140,7 @@ pub use store::Store;
 pub use sweep::SweepReport;
 pub use ticket::Ticket;
 pub use time::{Clock, ManualClock, Signal, SystemClock, Timestamp};
-pub use transition::Ended;
+pub use transition::{Ended, Grant};
 
 /// The long texts.
 pub mod docs {

@@ -34,6 +34,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Makes an outcome of its parts. For who implements [`IdempotencyStore`](crate::IdempotencyStore).
+    pub fn new(kind: OutcomeKind, payload: impl Into<Arc<[u8]>>, ended_at: Timestamp, expires_at: Timestamp) -> Self {
+        Self { kind, payload: payload.into(), ended_at, expires_at }
+    }
+
     /// Returns whether the operation completed or failed.
     pub fn kind(&self) -> OutcomeKind {
         self.kind

@@ -2,7 +2,7 @@
 //! stands here and nowhere else.
 
 use crate::{Fingerprint, Outcome, OutcomeKind, Timestamp, record::FencingToken, record::Record, record::State, time::millis};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The instant at which a command is decided.
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +88,29 @@ pub(crate) enum Answer {
     Kept,
 }
 
-/// The right to run one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) token: FencingToken,
-    pub(crate) attempt: u32,
-    pub(crate) lease_expires_at: Timestamp,
-    /// Of the earlier attempt.
-    pub(crate) checkpoint: Option<Arc<[u8]>>,
+/// The right to run one attempt, as plain values; a [`Lease`](crate::Lease) is one that can act.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What every later command of this attempt has to show.
+    pub token: FencingToken,
+    /// Which grant of the key this is, counting from 1.
+    pub attempt: u32,
+    /// Until when the lease lasts unless it is renewed.
+    pub lease_expires_at: Timestamp,
+    /// The progress mark of the earlier attempt, on a takeover.
+    pub checkpoint: Option<Arc<[u8]>>,
+}
+
+/// Shows the checkpoint's size, never its bytes.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("token", &self.token)
+            .field("attempt", &self.attempt)
+            .field("lease_expires_at", &self.lease_expires_at)
+            .field("checkpoint_bytes", &self.checkpoint.as_ref().map(|mark| mark.len()))
+            .finish()
+    }
 }
 
 /// What [`complete`](crate::Lease::complete) and [`fail`](crate::Lease::fail) return.

@@ -192,7 +192,7 @@ fn layer(module: &str) -> u8 {
         "sync" | "key" | "fingerprint" | "outcome" | "record" | "time" | "error" | "limits" | "json" => 0,
         "transition" => 1,
         "storage" => 2,
-        "tower" | "x402" | "server" | "cli" => 4,
+        "tower" | "conformance" | "x402" | "server" | "cli" => 4,
         "bin" => 5,
         _ => 3,
     }

@@ -1,0 +1,153 @@
+//! What happens before a handler runs, and instead of it. All of it may be dropped when the client goes away: until the grant is
+//! handed to the spawned work, nothing has happened.
+
+use super::{
+    Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
+    budget::Permit,
+    collect::{self, ReadError},
+    held::Held,
+    identify::Named,
+    profile::Asked,
+    replay::replay,
+    settings::Settings,
+    work::{Ended, Work},
+};
+use crate::{Begin, BeginOptions, Error, ErrorKind, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise};
+use bytes::Bytes;
+use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
+use http_body::Body;
+use std::sync::Arc;
+use tower_service::Service;
+
+/// A request that names an operation, and the service that may have to run it.
+pub(super) struct Admission<S, St> {
+    pub(super) inner: S,
+    pub(super) store: Arc<St>,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// What begin said.
+enum Admitted<RB: Body> {
+    Run { key: Key, grant: Grant, is_takeover: bool, permit: Permit },
+    RunUnprotected,
+    Answer(Response<ResponseBody<RB>>),
+}
+
+impl<S, St: IdempotencyStore> Admission<S, St> {
+    pub(super) async fn answer<B, RB>(
+        mut self,
+        parts: Parts,
+        body: B,
+        named: Result<Named, Refusal>,
+    ) -> Result<Response<ResponseBody<RB>>, S::Error>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<RB>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: Body + Send + 'static,
+        RB: Body + Send + 'static,
+        RB::Error: Send,
+    {
+        let is_grpc = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let named = match named {
+            Ok(named) => named,
+            Err(refusal) => return Ok(self.settings.refuse(&refusal, is_grpc, None)),
+        };
+        let read = collect::read(body, self.settings.request_bytes_max, &self.settings.budget).await;
+        let admitted = match &read {
+            Ok(read) => self.settings.begin(&*self.store, &parts, &named, &read.data).await,
+            Err(ReadError::TooLarge) => Err(Refusal::BodyTooLarge { bytes_max: self.settings.request_bytes_max }),
+            Err(ReadError::BudgetSpent) => Err(Refusal::Overloaded),
+            Err(ReadError::Broken) => Err(Refusal::BodyBroken),
+        };
+        let (admitted, read) = match (admitted, read) {
+            (Ok(admitted), Ok(read)) => (admitted, read),
+            (Err(refusal), _) => return Ok(self.settings.refuse(&refusal, is_grpc, named.payment_id())),
+            (Ok(_), Err(_)) => return Ok(self.settings.refuse(&Refusal::BodyBroken, is_grpc, None)),
+        };
+        let (key, grant, is_takeover, permit) = match admitted {
+            Admitted::Answer(response) => return Ok(response),
+            Admitted::RunUnprotected => {
+                let body = RequestBody::read(read.data, read.trailers, read.permit);
+                let response = self.inner.call(Request::from_parts(parts, body)).await?;
+                return Ok(response.map(ResponseBody::own));
+            }
+            Admitted::Run { key, grant, is_takeover, permit } => (key, grant, is_takeover, permit),
+        };
+        // Between the grant and this line nothing is awaited, so a client that goes away cannot come between them.
+        let Self { inner, store, settings } = self;
+        let held = Held { store, settings: settings.clone(), key, grant, is_takeover };
+        let work = Work { inner, held, permit };
+        let (fulfil, promise) = promise();
+        settings.spawn.spawn(async move {
+            let ended = work.run(parts, read).await;
+            // The client may have gone: its response is recorded.
+            let _ = fulfil.send(ended);
+        });
+        match promise.await {
+            Some(Ended::Answered(response)) => Ok(response),
+            Some(Ended::Failed(error)) => Err(error),
+            Some(Ended::Refused(refusal)) => Ok(settings.refuse(&refusal, is_grpc, named.payment_id())),
+            // The runtime dropped the work.
+            None => Ok(settings.refuse(&Refusal::OutcomeUnknown, is_grpc, named.payment_id())),
+        }
+    }
+}
+
+impl Settings {
+    async fn begin<St: IdempotencyStore, RB: Body>(
+        &self,
+        store: &St,
+        parts: &Parts,
+        named: &Named,
+        body: &Bytes,
+    ) -> Result<Admitted<RB>, Refusal> {
+        if self.retention.is_some_and(|retention| !RETENTION.contains(&retention)) {
+            return Err(Refusal::Misconfigured);
+        }
+        let fingerprint = self.fingerprint(parts, named, body)?;
+        let key = self.key_of(parts, named, fingerprint)?;
+        // What a response may need is taken now: after the handler ran it would be too late to refuse.
+        let permit = self.budget.take(self.response_bytes_max).ok_or(Refusal::Overloaded)?;
+        let options = BeginOptions::new().lease(self.lease).wait(self.wait);
+        match store.begin(&key, fingerprint, options).await {
+            Ok(Begin::Fresh(grant)) => Ok(Admitted::Run { key, grant, is_takeover: false, permit }),
+            Ok(Begin::Takeover(grant)) => Ok(Admitted::Run { key, grant, is_takeover: true, permit }),
+            Ok(Begin::Replay(outcome)) => replay(self, &key, outcome, permit).map(Admitted::Answer),
+            Ok(Begin::InFlight { .. }) => {
+                self.hooks.duplicate(&key, Duplicate::InFlight);
+                Err(Refusal::InFlight)
+            }
+            Ok(Begin::Mismatch) => {
+                self.hooks.mismatch(&key);
+                Err(Refusal::Mismatch)
+            }
+            Err(error) => self.begin_failed(&error).map(|()| Admitted::RunUnprotected),
+        }
+    }
+
+    /// Returns whether to run all the same.
+    fn begin_failed(&self, error: &Error) -> Result<(), Refusal> {
+        match error.kind() {
+            ErrorKind::InvalidInput => Err(Refusal::Misconfigured),
+            // The key is in use, or may be.
+            ErrorKind::TooManyAttempts | ErrorKind::Corrupted | ErrorKind::Indeterminate | ErrorKind::InFlight => {
+                Err(Refusal::OutcomeUnknown)
+            }
+            _ if self.store_failure == StoreFailure::Open => Ok(()),
+            _ => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    pub(super) fn refuse<RB: Body>(
+        &self,
+        refusal: &Refusal,
+        is_grpc: bool,
+        payment_id: Option<&str>,
+    ) -> Response<ResponseBody<RB>> {
+        let own = self.answer.as_ref().and_then(|answer| answer(refusal));
+        let asked = Asked { is_grpc, payment_id, retry_after: self.retry_after };
+        let response = own.unwrap_or_else(|| self.profile.answer(refusal, asked));
+        response.map(|body| ResponseBody::whole(body, None, None))
+    }
+}

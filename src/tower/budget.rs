@@ -1,0 +1,79 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// How many bytes of requests and responses may be in memory at a time, over all services that share it.
+///
+/// A request takes what its body has, and as much again as a response may have, before anything runs; so a response that is
+/// within its limit can always be stored. When the budget is spent, further requests are told to come back.
+///
+/// ```
+/// let budget = idemstore::tower::Budget::new(64 * 1024 * 1024);
+/// assert_eq!(budget.clone().used_bytes(), 0); // clones share it
+/// ```
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    bytes_max: usize,
+    /// Guards no other memory, only its own sum.
+    used: AtomicUsize,
+}
+
+/// A part of the budget, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Makes a budget of `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Account { bytes_max, used: AtomicUsize::new(0) }))
+    }
+
+    /// Returns how many bytes are taken.
+    pub fn used_bytes(&self) -> usize {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Takes bytes, unless that would overdraw it.
+    pub(super) fn take(&self, bytes: usize) -> Option<Permit> {
+        let mut permit = Permit { account: self.0.clone(), bytes: 0 };
+        permit.grow(bytes).then_some(permit)
+    }
+}
+
+impl Permit {
+    /// Takes more bytes; returns whether they were there.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let max = self.account.bytes_max;
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
+        let is_taken = self.account.used.fetch_update(Relaxed, Relaxed, more).is_ok();
+        if is_taken {
+            self.bytes += bytes;
+        }
+        is_taken
+    }
+
+    /// Has at least `bytes`; returns whether they were there.
+    pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
+        self.grow(bytes.saturating_sub(self.bytes))
+    }
+
+    /// Gives back all but `bytes`.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        let back = self.bytes.saturating_sub(bytes);
+        self.account.used.fetch_sub(back, Relaxed);
+        self.bytes -= back;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}

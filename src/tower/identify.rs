@@ -1,0 +1,145 @@
+//! Which operation a request names: its key, its scope and its fingerprint.
+
+use super::{KeyError, Refusal, header, scope::scope_of, settings::Settings};
+use crate::{Fingerprint, Key};
+use bytes::Bytes;
+use http::{HeaderName, request::Parts};
+use std::sync::Arc;
+
+/// Where the key comes from.
+#[derive(Clone)]
+pub(super) enum KeySource {
+    Header(HeaderName),
+    Function(Arc<dyn Fn(&Parts) -> Result<Option<String>, KeyError> + Send + Sync>),
+    #[cfg(feature = "x402")]
+    Payment,
+}
+
+/// What happens to a request without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WithoutKey {
+    Passes,
+    IsRefused,
+    IsDerived,
+}
+
+/// What the fingerprint covers.
+#[derive(Clone)]
+pub(super) enum Covers {
+    Request { headers: Vec<HeaderName>, body: bool },
+    Function(Arc<dyn Fn(&Parts, &Bytes) -> Fingerprint + Send + Sync>),
+}
+
+/// What the head of a request says about its key.
+pub(super) enum Named {
+    /// Nothing: the request is none of the layer's business.
+    Nothing,
+    Key(String),
+    /// The key is to be made of the fingerprint.
+    Derived,
+    #[cfg(feature = "x402")]
+    Payment {
+        id: String,
+        payload: serde_json::Value,
+    },
+}
+
+impl Named {
+    /// Returns the payment id, for answers that name it.
+    pub(super) fn payment_id(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "x402")]
+            Self::Payment { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn named(&self, parts: &Parts) -> Result<Named, Refusal> {
+        if !self.covers_method(&parts.method) {
+            return Ok(Named::Nothing);
+        }
+        let key = match &self.key {
+            KeySource::Header(name) => header::key_of(&parts.headers, name),
+            KeySource::Function(key) => key(parts),
+            #[cfg(feature = "x402")]
+            KeySource::Payment => return payment(parts, self.without_key),
+        };
+        match (key.map_err(Refusal::KeyInvalid)?, self.without_key) {
+            (Some(key), _) => Ok(Named::Key(key)),
+            (None, WithoutKey::Passes) => Ok(Named::Nothing),
+            (None, WithoutKey::IsRefused) => Err(Refusal::KeyRequired),
+            (None, WithoutKey::IsDerived) => Ok(Named::Derived),
+        }
+    }
+
+    pub(super) fn fingerprint(&self, parts: &Parts, named: &Named, body: &Bytes) -> Result<Fingerprint, Refusal> {
+        #[cfg(feature = "x402")]
+        if let Named::Payment { payload, .. } = named {
+            let (path, query) = (parts.uri.path(), parts.uri.query());
+            let fingerprint = crate::x402::payment_fingerprint(payload, parts.method.as_str(), path, query, body);
+            return fingerprint.map_err(|_| Refusal::KeyInvalid(KeyError::new("the payment is not plain JSON")));
+        }
+        #[cfg(not(feature = "x402"))]
+        let _ = named;
+        match &self.covers {
+            Covers::Function(fingerprint) => Ok(fingerprint(parts, body)),
+            Covers::Request { headers, body: covers_body } => {
+                Ok(of_request(parts, headers, if *covers_body { body } else { &[] }))
+            }
+        }
+    }
+
+    /// Makes the key, in the scope of the principal, the method and the route. A derived id has a scope of its own, so that no client
+    /// can send one.
+    pub(super) fn key_of(&self, parts: &Parts, named: &Named, fingerprint: Fingerprint) -> Result<Key, Refusal> {
+        let principal = (self.principal)(parts).ok_or(Refusal::PrincipalUnknown)?;
+        let route = (self.route)(parts);
+        let method = parts.method.as_str();
+        let (scope, id) = match named {
+            Named::Key(id) => (scope_of(&[&principal, method, &route]), id.clone()),
+            #[cfg(feature = "x402")]
+            Named::Payment { id, .. } => (scope_of(&[&principal, method, &route]), id.clone()),
+            Named::Derived | Named::Nothing => (scope_of(&[&principal, method, &route, "derived"]), fingerprint.to_string()),
+        };
+        let key = scope.map_err(|_| Refusal::Misconfigured)?.key(id);
+        key.map_err(|_| Refusal::KeyInvalid(KeyError::new("the key is empty or too long")))
+    }
+}
+
+/// Covers method, path, query, the chosen headers and the body; each header with the number of its values, so that they cannot run
+/// into each other.
+fn of_request(parts: &Parts, headers: &[HeaderName], body: &[u8]) -> Fingerprint {
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let counts: Vec<_> = headers.iter().map(|name| parts.headers.get_all(name).iter().count().to_string()).collect();
+    let mut covered: Vec<&[u8]> = vec![b"http", parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), query.as_bytes()];
+    for (name, count) in headers.iter().zip(&counts) {
+        covered.extend([name.as_str().as_bytes(), count.as_bytes()]);
+        covered.extend(parts.headers.get_all(name).iter().map(http::HeaderValue::as_bytes));
+    }
+    covered.push(body);
+    Fingerprint::of(&covered)
+}
+
+/// Reads the payment out of a request's headers, the one of version 2 first.
+#[cfg(feature = "x402")]
+fn payment(parts: &Parts, without_key: WithoutKey) -> Result<Named, Refusal> {
+    use crate::x402::{PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, decode_header, extract_and_validate_payment_identifier};
+
+    let invalid = |error: &dyn std::fmt::Display| Refusal::KeyInvalid(KeyError::new(error.to_string()));
+    let mut header = None;
+    for name in [PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER] {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::Misconfigured)?;
+        header = header.or(header::single(&parts.headers, &name).map_err(Refusal::KeyInvalid)?);
+    }
+    let Some(header) = header else { return Ok(Named::Nothing) };
+    let payload = decode_header(header).map_err(|error| invalid(&error))?;
+    let id = extract_and_validate_payment_identifier(&payload).map_err(|error| invalid(&error))?;
+    match (id, without_key) {
+        (Some(id), _) => Ok(Named::Payment { id: id.as_str().to_owned(), payload }),
+        (None, WithoutKey::IsRefused) => Err(Refusal::KeyRequired),
+        (None, WithoutKey::Passes) => Ok(Named::Nothing),
+        (None, WithoutKey::IsDerived) => Ok(Named::Derived),
+    }
+}

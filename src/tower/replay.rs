@@ -1,0 +1,53 @@
+use super::{
+    Duplicate, Refusal, ResponseBody,
+    budget::Permit,
+    response::{Recorded, decode},
+    settings::Settings,
+};
+use crate::{Key, Outcome, Timestamp};
+use http::{HeaderValue, Response};
+use http_body::Body;
+
+/// Marks a replayed response, in its extensions, for layers further out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// When the attempt ended.
+    pub ended_at: Timestamp,
+    /// Until when it is replayed, at least.
+    pub expires_at: Timestamp,
+}
+
+/// Makes the response that was recorded.
+pub(super) fn replay<RB: Body>(
+    settings: &Settings,
+    key: &Key,
+    outcome: Outcome,
+    mut permit: Permit,
+) -> Result<Response<ResponseBody<RB>>, Refusal> {
+    let replayed = Replayed { ended_at: outcome.ended_at(), expires_at: outcome.expires_at() };
+    let payload = outcome.into_payload();
+    // The payload is in memory until the client has read it.
+    permit.shrink_to(payload.len());
+    if !permit.grow_to(payload.len()) {
+        return Err(Refusal::Overloaded);
+    }
+    match decode(&payload) {
+        Some(Recorded::Response { status, headers, body, trailers }) => {
+            settings.hooks.duplicate(key, Duplicate::Replayed);
+            let mut response = Response::new(ResponseBody::whole(body, trailers, Some(permit)));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            if let Some(name) = settings.profile.replay_header() {
+                response.headers_mut().insert(name, HeaderValue::from_static("true"));
+            }
+            response.extensions_mut().insert(replayed);
+            Ok(response)
+        }
+        Some(Recorded::NotStored { status }) => {
+            settings.hooks.duplicate(key, Duplicate::NotStored);
+            Err(Refusal::ResponseNotStored(status))
+        }
+        None => Err(Refusal::RecordUnreadable),
+    }
+}

@@ -1,0 +1,91 @@
+//! A key belongs to a principal, a method and a route; a request is what its fingerprint covers.
+
+use crate::support::*;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use idemstore::Fingerprint;
+
+fn to(uri: &str, key: &str, body: &str) -> Request<Full<Bytes>> {
+    let mut request = post(key, body);
+    *request.uri_mut() = uri.parse().unwrap();
+    request
+}
+
+#[test]
+fn a_principal_cannot_replay_or_block_another_ones_key() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer());
+    let mine = lab.send(&shop, post("a", "100").map_header("tenant", "mine"));
+    let theirs = lab.send(&shop, post("a", "999").map_header("tenant", "theirs"));
+    assert_eq!((&mine.body[..], &theirs.body[..]), ("receipt 1", "receipt 2"));
+    assert!(lab.send(&shop, post("a", "100").map_header("tenant", "mine")).is_replay());
+}
+
+#[test]
+fn a_request_of_nobody_is_refused() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer());
+    lab.send(&shop, post("a", "100").map_header("tenant", "\u{e9}")).is(403, "idempotency_principal_unknown");
+    assert_eq!(lab.charges(), 0);
+}
+
+#[test]
+fn a_key_of_one_route_says_nothing_about_another() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer());
+    lab.send(&shop, to("/payments", "a", "100"));
+    assert_eq!(lab.send(&shop, to("/refunds", "a", "100")).body, "receipt 2");
+    // One route, if the application says so: then the path is part of what must match.
+    let shop = lab.shop(&lab.layer().route_by(|_| "/accounts/{id}/payments".to_owned()));
+    lab.send(&shop, to("/accounts/1/payments", "b", "100"));
+    lab.send(&shop, to("/accounts/2/payments", "b", "100")).is(422, "idempotency_conflict");
+}
+
+#[test]
+fn principals_of_any_length_and_form_stay_apart() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer());
+    let tenants = ["a".repeat(600), "a".repeat(601), "a b".to_owned(), "a%20b".to_owned(), "a POST /payments".to_owned()];
+    for tenant in &tenants {
+        assert!(!lab.send(&shop, post("a", tenant).map_header("tenant", tenant)).is_replay(), "{tenant}");
+        assert!(lab.send(&shop, post("a", tenant).map_header("tenant", tenant)).is_replay(), "{tenant}");
+    }
+    assert_eq!(lab.charges(), tenants.len());
+}
+
+#[test]
+fn another_body_query_or_chosen_header_is_another_request() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer().fingerprint_headers([header::ACCEPT, header::FROM]));
+    let first = || to("/p?x=1", "a", "100").map_header("accept", "text/plain");
+    lab.send(&shop, first());
+    for other in [
+        to("/p?x=1", "a", "101").map_header("accept", "text/plain"),
+        to("/p?x=2", "a", "100").map_header("accept", "text/plain"),
+        to("/p", "a", "100").map_header("accept", "text/plain"),
+        to("/p?x=1", "a", "100"),
+        to("/p?x=1", "a", "100").map_header("accept", "text/html"),
+        to("/p?x=1", "a", "100").map_header("from", "text/plain"),
+        first().map_header("accept", "text/html"),
+    ] {
+        let refused = lab.send(&shop, other);
+        refused.is(422, "idempotency_conflict");
+        assert!(!refused.body.contains("receipt"), "nothing stored is revealed");
+    }
+    assert!(lab.send(&shop, first().map_header("user-agent", "another")).is_replay());
+    assert_eq!(lab.charges(), 1);
+}
+
+#[test]
+fn the_fingerprint_can_leave_the_body_out_or_be_a_function() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer().fingerprint_without_body());
+    lab.send(&shop, post("a", "sent at 12:00"));
+    assert!(lab.send(&shop, post("a", "sent at 12:01")).is_replay());
+    let shop =
+        lab.shop(&lab.layer().fingerprint_by(|_, body| Fingerprint::of(&[body.split(|byte| *byte == b' ').next().unwrap()])));
+    lab.send(&shop, post("b", "100 at 12:00"));
+    assert!(lab.send(&shop, post("b", "100 at 12:01")).is_replay());
+    lab.send(&shop, post("b", "999 at 12:01")).is(422, "idempotency_conflict");
+}

@@ -1,0 +1,250 @@
+//! The required behaviour of the payment-identifier extension, line by line.
+
+use crate::support::*;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use idemstore::{
+    tower::{IdempotencyLayer, Profile},
+    x402::{PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, encode_header},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ID: &str = "pay_7d5d747be160e280504c099d984bcfe0";
+
+fn layer(lab: &Lab) -> IdempotencyLayer<idemstore::Store> {
+    lab.layer().profile(Profile::X402).wait(Duration::ZERO)
+}
+
+fn payload(id: Value, nonce: &str) -> Value {
+    json!({"x402Version": 2, "payload": {"nonce": nonce}, "extensions": {"payment-identifier": {"info": {"required": true, "id": id}}}})
+}
+
+fn get() -> Request<Full<Bytes>> {
+    Request::get("/report?year=2026").body(Full::default()).unwrap()
+}
+
+fn paid_with(payload: &Value) -> Request<Full<Bytes>> {
+    get().map_header(PAYMENT_SIGNATURE_HEADER, &encode_header(payload).unwrap())
+}
+
+fn paid() -> Request<Full<Bytes>> {
+    paid_with(&payload(json!(ID), "0x1"))
+}
+
+fn settled(charge: usize) -> Response<Frames> {
+    with_receipt(200, &format!("report {charge}"), &json!({"success": true, "transaction": "0x12"}))
+}
+
+fn with_receipt(status: u16, body: &str, receipt: &Value) -> Response<Frames> {
+    response(status, body).map_response_header(PAYMENT_RESPONSE_HEADER, &encode_header(receipt).unwrap())
+}
+
+/// A seller behind a paygate: who has not paid is asked to.
+fn seller(lab: &Lab, layer: &IdempotencyLayer<idemstore::Store>) -> impl Shop + use<> {
+    lab.shop_of(layer, async |charge, request| {
+        let has_paid = [PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER].iter().any(|name| request.headers().contains_key(*name));
+        Ok(if has_paid { settled(charge) } else { response(402, "pay").map_response_header(PAYMENT_REQUIRED_HEADER, "e30=") })
+    })
+}
+
+#[test]
+fn a_malformed_payment_header_or_id_is_400() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    let bad_header = |value: &str| get().map_header(PAYMENT_SIGNATURE_HEADER, value);
+    lab.send(&seller, bad_header("not base64")).is(400, "error");
+    lab.send(&seller, bad_header("W10=")).is(400, "error");
+    lab.send(&seller, paid().map_header(PAYMENT_SIGNATURE_HEADER, "e30=")).is(400, "more than once");
+    for id in [json!("short"), json!("pay_with a blank in it"), json!(7), json!(format!("{ID}\n"))] {
+        lab.send(&seller, paid_with(&payload(id, "0x1"))).is(400, "error");
+    }
+    assert_eq!(lab.charges(), 0);
+}
+
+#[test]
+fn a_required_id_that_is_missing_is_400() {
+    let lab = Lab::new();
+    let none = paid_with(&payload(Value::Null, "0x1"));
+    let seller_that_requires = seller(&lab, &layer(&lab).require_key());
+    lab.send(&seller_that_requires, none.clone()).is(400, "idempotency_key_required");
+    assert_eq!(lab.charges(), 0);
+    let seller = seller(&lab, &layer(&lab));
+    assert_eq!(lab.send(&seller, none).body, "report 1");
+}
+
+#[test]
+fn a_request_without_a_payment_passes_through_to_the_paygate() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab).require_key());
+    for _ in 0..2 {
+        let challenge = lab.send(&seller, get());
+        assert_eq!((challenge.status.as_u16(), challenge.header(PAYMENT_REQUIRED_HEADER)), (402, Some("e30=")));
+    }
+    assert_eq!(lab.charges(), 2);
+}
+
+#[test]
+fn the_same_payment_gets_the_response_as_sent_with_its_receipt() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    let first = lab.send(&seller, paid());
+    // Another encoding of the same payload.
+    let other = format!(
+        r#"{{ "extensions":{{"payment-identifier":{{"info":{{"id":"{ID}","required":true}}}}}},"payload":{{"nonce":"0\u00781"}},"x402Version":2.0}}"#
+    );
+    let other = get().map_header(PAYMENT_SIGNATURE_HEADER, &base64(&other));
+    for again in [paid(), other] {
+        let again = lab.send(&seller, again);
+        assert_eq!(again, first);
+        assert!(again.header(PAYMENT_RESPONSE_HEADER).is_some());
+    }
+    assert_eq!((lab.charges(), &first.body[..]), (1, "report 1"));
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.as_bytes().chunks(3).flat_map(|chunk| {
+        let bits = chunk.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..4).map(move |digit| if digit > chunk.len() { '=' } else { char::from(ALPHABET[bits >> (18 - 6 * digit) & 63]) })
+    });
+    digits.collect()
+}
+
+#[test]
+fn the_same_id_with_any_other_payload_is_409_and_reveals_nothing() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    lab.send(&seller, paid());
+    let mut other_query = paid();
+    *other_query.uri_mut() = "/report?year=2025".parse().unwrap();
+    for other in [paid_with(&payload(json!(ID), "0x2")), other_query] {
+        let refused = lab.send(&seller, other);
+        assert_eq!((refused.status.as_u16(), refused.header("content-type")), (409, Some("application/json")));
+        assert!(refused.body.starts_with(r#"{"error":"payment identifier already used with different payload","#), "{refused:?}");
+        assert!(refused.body.ends_with(&format!(r#""paymentId":"{ID}"}}"#)), "{refused:?}");
+        assert_eq!(refused.header(PAYMENT_RESPONSE_HEADER), None);
+        assert_eq!(refused.header("retry-after"), None);
+    }
+    assert_eq!(lab.charges(), 1);
+}
+
+#[test]
+fn the_same_id_in_flight_waits_or_is_409_with_retry_after_and_never_402() {
+    let lab = Lab::new();
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let handler = move |charge, _| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            Ok(settled(charge))
+        }
+    };
+    let hasty = lab.shop_of(&layer(&lab), handler.clone());
+    let patient = lab.shop_of(&lab.layer().profile(Profile::X402), handler);
+    let first = lab.begin(&hasty, paid());
+    let refused = lab.send(&hasty, paid());
+    refused.is(409, ID);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let waiting = {
+        let (runtime, patient) = (lab.runtime.clone(), patient.clone());
+        std::thread::spawn(move || runtime.block_on(answer_of(tower::ServiceExt::oneshot(patient, paid()))).unwrap())
+    };
+    while lab.store.stats().unwrap().waiting == 0 {
+        std::thread::yield_now();
+    }
+    opened.open();
+    let first = lab.runtime.block_on(first).unwrap();
+    assert_eq!(waiting.join().unwrap(), first);
+    assert_eq!((lab.charges(), &first.body[..]), (1, "report 1"));
+}
+
+#[test]
+fn the_same_id_after_its_expiry_runs_again() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab).retention(Duration::from_secs(3600)));
+    lab.send(&seller, paid());
+    lab.advance(Duration::from_secs(3600));
+    assert_eq!(lab.send(&seller, paid()).body, "report 2");
+}
+
+#[test]
+fn an_unknown_outcome_is_503_with_retry_after_and_not_run_again() {
+    let lab = Lab::new();
+    let seller = lab.shop_of(&layer(&lab), async |_, _| Err("crashed".into()));
+    lab.try_send(&seller, paid()).unwrap_err();
+    lab.advance(Duration::from_millis(10));
+    let unknown = lab.send(&seller, paid());
+    unknown.is(503, ID);
+    assert_eq!((unknown.header("retry-after"), lab.charges()), (Some("1"), 1));
+}
+
+#[test]
+fn a_store_that_is_down_or_full_is_503() {
+    let lab = Lab::with(|options| options.records_max(1));
+    let seller = seller(&lab, &layer(&lab));
+    lab.send(&seller, paid());
+    lab.send(&seller, paid_with(&payload(json!("pay_another_id_0123"), "0x2"))).is(503, "error");
+    lab.store.close().unwrap();
+    lab.send(&seller, paid()).is(503, "error");
+    assert_eq!(lab.charges(), 1);
+}
+
+#[test]
+fn a_payment_that_failed_frees_its_id() {
+    let failed = json!({"success": false, "errorReason": "insufficient_funds", "transaction": ""});
+    for answer in [|_: &Value| response(402, "pay"), |failed: &Value| with_receipt(402, "{}", failed)] {
+        let lab = Lab::new();
+        let failed = failed.clone();
+        let seller = lab.shop_of(&layer(&lab), move |charge, _| {
+            let failed = answer(&failed);
+            async move { Ok(if charge == 1 { failed } else { settled(charge) }) }
+        });
+        assert_eq!(lab.send(&seller, paid()).status, 402);
+        assert_eq!(lab.send(&seller, paid()).body, "report 2");
+    }
+}
+
+#[test]
+fn a_settlement_that_is_pending_stays_unknown() {
+    let lab = Lab::new();
+    let pending = json!({"success": false, "errorReason": "settlement_pending", "transaction": "0x12"});
+    let seller = lab.shop_of(&layer(&lab), move |_, _| {
+        let pending = with_receipt(402, "{}", &pending);
+        async move { Ok(pending) }
+    });
+    assert_eq!(lab.send(&seller, paid()).status, 402);
+    lab.advance(Duration::from_millis(10));
+    lab.send(&seller, paid()).is(503, "idempotency_outcome_unknown");
+    assert_eq!(lab.charges(), 1);
+}
+
+#[test]
+fn an_answer_without_a_receipt_is_stored_unless_the_client_erred() {
+    for (status, runs) in [(200, 1), (404, 2), (500, 1)] {
+        let lab = Lab::new();
+        let seller = lab.shop_of(&layer(&lab), move |_, _| async move { Ok(response(status, "x")) });
+        lab.send(&seller, paid());
+        assert_eq!(lab.send(&seller, paid()).status.as_u16(), status);
+        assert_eq!(lab.charges(), runs, "{status}");
+    }
+}
+
+#[test]
+fn a_payment_of_version_1_has_no_id_and_passes_through() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    let v1 = || get().map_header(X_PAYMENT_HEADER, &encode_header(&json!({"x402Version": 1, "scheme": "exact"})).unwrap());
+    assert_eq!(lab.send(&seller, v1()).body, "report 1");
+    assert_eq!(lab.send(&seller, v1()).body, "report 2");
+}
+
+#[test]
+fn an_id_of_one_principal_or_route_says_nothing_about_another() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    lab.send(&seller, paid());
+    assert_eq!(lab.send(&seller, paid().map_header("tenant", "another")).body, "report 2");
+}
