@@ -1,6 +1,6 @@
 //! A paid route in axum, behind an idempotency store, with a facilitator that verifies and settles.
 //!
-//! `cargo run --example x402_paygate --features x402 -- --facilitator http://127.0.0.1:4021 --db paygate.idem` serves
+//! `cargo run --example x402_paygate --features tower,x402 -- --facilitator http://127.0.0.1:4021 --db paygate.idem` serves
 //! `GET /report` and `POST /report` for money, says on standard output where it listens, and runs until it is killed.
 //! `--listen 127.0.0.1:4020` chooses the address, `--bare` leaves the store out, to see what it is good for. `GET /runs` says how
 //! often the handler has run in this process.
