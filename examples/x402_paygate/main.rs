@@ -29,9 +29,12 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: x402_paygate --facilitator URL (--db FILE | --bare) [--listen ADDRESS:PORT]";
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(env::args().skip(1)).ok_or(USAGE)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let paygate = Paygate::new(Facilitator::new(&arguments.facilitator));
     let runs = Arc::new(AtomicU64::new(0));
     let paid = Router::new().route("/report", get(report).post(report)).with_state(runs.clone());

@@ -1,4 +1,4 @@
-//! Proofs that an implementation of [`IdempotencyStore`](crate::IdempotencyStore) keeps the protocol, for who writes one.
+//! Proofs that an implementation of [`IdempotencyStore`] keeps the protocol, for who writes one.
 //!
 //! Give a [`Harness`] that makes empty stores and moves their time, and call [`check`] in a test; or call the cases one by one, each
 //! is a function named for what it proves. A case needs no runtime of its own, it runs on [`Harness::block_on`]. The cases measure

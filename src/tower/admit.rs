@@ -105,8 +105,7 @@ impl Settings {
         if self.retention.is_some_and(|retention| !RETENTION.contains(&retention)) {
             return Err(Refusal::Misconfigured);
         }
-        let fingerprint = self.fingerprint(parts, named, body)?;
-        let key = self.key_of(parts, named, fingerprint)?;
+        let (key, fingerprint) = self.operation(parts, named, body)?;
         // What a response may need is taken now: after the handler ran it would be too late to refuse.
         let permit = self.budget.take(self.response_bytes_max).ok_or(Refusal::Overloaded)?;
         let options = BeginOptions::new().lease(self.lease).wait(self.wait);

@@ -142,7 +142,7 @@ impl<B: Body> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && self.failure.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+        self.body.is_end_stream() && self.failure.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

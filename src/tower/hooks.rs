@@ -14,6 +14,7 @@ pub enum Duplicate {
 }
 
 type OfKey<T> = Option<Arc<dyn Fn(&Key, T) + Send + Sync>>;
+type OfError = Option<Arc<dyn Fn(&Key, &Error) + Send + Sync>>;
 
 /// Functions that are told what happens. They run where it happens, so they must not block; none is given a payload.
 ///
@@ -29,8 +30,8 @@ type OfKey<T> = Option<Arc<dyn Fn(&Key, T) + Send + Sync>>;
 pub struct Hooks {
     duplicate: OfKey<Duplicate>,
     takeover: OfKey<u32>,
-    mismatch: Option<Arc<dyn Fn(&Key) + Send + Sync>>,
-    unrecorded: Option<Arc<dyn Fn(&Key, &Error) + Send + Sync>>,
+    mismatch: OfKey<()>,
+    unrecorded: OfError,
 }
 
 impl Hooks {
@@ -53,7 +54,7 @@ impl Hooks {
 
     /// Is called with each key that was used for another request.
     pub fn on_mismatch(mut self, hook: impl Fn(&Key) + Send + Sync + 'static) -> Self {
-        self.mismatch = Some(Arc::new(hook));
+        self.mismatch = Some(Arc::new(move |key, ()| hook(key)));
         self
     }
 
@@ -78,7 +79,7 @@ impl Hooks {
 
     pub(super) fn mismatch(&self, key: &Key) {
         if let Some(hook) = &self.mismatch {
-            hook(key);
+            hook(key, ());
         }
     }
 

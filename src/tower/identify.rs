@@ -1,16 +1,19 @@
 //! Which operation a request names: its key, its scope and its fingerprint.
 
-use super::{KeyError, Refusal, header, scope::scope_of, settings::Settings};
+use super::{
+    KeyError, Refusal, header,
+    scope::scope_of,
+    settings::{OfBody, OfRequest, Settings},
+};
 use crate::{Fingerprint, Key};
 use bytes::Bytes;
 use http::{HeaderName, request::Parts};
-use std::sync::Arc;
 
 /// Where the key comes from.
 #[derive(Clone)]
 pub(super) enum KeySource {
     Header(HeaderName),
-    Function(Arc<dyn Fn(&Parts) -> Result<Option<String>, KeyError> + Send + Sync>),
+    Function(OfRequest<Result<Option<String>, KeyError>>),
     #[cfg(feature = "x402")]
     Payment,
 }
@@ -27,7 +30,7 @@ pub(super) enum WithoutKey {
 #[derive(Clone)]
 pub(super) enum Covers {
     Request { headers: Vec<HeaderName>, body: bool },
-    Function(Arc<dyn Fn(&Parts, &Bytes) -> Fingerprint + Send + Sync>),
+    Function(OfBody<Fingerprint>),
 }
 
 /// What the head of a request says about its key.
@@ -74,29 +77,20 @@ impl Settings {
         }
     }
 
-    pub(super) fn fingerprint(&self, parts: &Parts, named: &Named, body: &Bytes) -> Result<Fingerprint, Refusal> {
-        #[cfg(feature = "x402")]
-        if let Named::Payment { payload, .. } = named {
-            let (path, query) = (parts.uri.path(), parts.uri.query());
-            let fingerprint = crate::x402::payment_fingerprint(payload, parts.method.as_str(), path, query, body);
-            return fingerprint.map_err(|_| Refusal::KeyInvalid(KeyError::new("the payment is not plain JSON")));
-        }
-        #[cfg(not(feature = "x402"))]
-        let _ = named;
-        match &self.covers {
-            Covers::Function(fingerprint) => Ok(fingerprint(parts, body)),
-            Covers::Request { headers, body: covers_body } => {
-                Ok(of_request(parts, headers, if *covers_body { body } else { &[] }))
+    /// Makes the key, in the scope of the principal, the method and the route, and the fingerprint. A derived id has a scope of its
+    /// own, so that no client can send one.
+    pub(super) fn operation(&self, parts: &Parts, named: &Named, body: &Bytes) -> Result<(Key, Fingerprint), Refusal> {
+        let fingerprint = match named {
+            #[cfg(feature = "x402")]
+            Named::Payment { payload, .. } => {
+                let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
+                let fingerprint = crate::x402::payment_fingerprint(payload, method, path, query, body);
+                fingerprint.map_err(|_| Refusal::KeyInvalid(KeyError::new("the payment is not plain JSON")))?
             }
-        }
-    }
-
-    /// Makes the key, in the scope of the principal, the method and the route. A derived id has a scope of its own, so that no client
-    /// can send one.
-    pub(super) fn key_of(&self, parts: &Parts, named: &Named, fingerprint: Fingerprint) -> Result<Key, Refusal> {
+            _ => self.fingerprint(parts, body),
+        };
         let principal = (self.principal)(parts).ok_or(Refusal::PrincipalUnknown)?;
-        let route = (self.route)(parts);
-        let method = parts.method.as_str();
+        let (method, route) = (parts.method.as_str(), (self.route)(parts));
         let (scope, id) = match named {
             Named::Key(id) => (scope_of(&[&principal, method, &route]), id.clone()),
             #[cfg(feature = "x402")]
@@ -104,7 +98,16 @@ impl Settings {
             Named::Derived | Named::Nothing => (scope_of(&[&principal, method, &route, "derived"]), fingerprint.to_string()),
         };
         let key = scope.map_err(|_| Refusal::Misconfigured)?.key(id);
-        key.map_err(|_| Refusal::KeyInvalid(KeyError::new("the key is empty or too long")))
+        let key = key.map_err(|_| Refusal::KeyInvalid(KeyError::new("the key is empty or too long")))?;
+        Ok((key, fingerprint))
+    }
+
+    fn fingerprint(&self, parts: &Parts, body: &Bytes) -> Fingerprint {
+        match &self.covers {
+            Covers::Function(fingerprint) => fingerprint(parts, body),
+            Covers::Request { headers, body: true } => of_request(parts, headers, body),
+            Covers::Request { headers, body: false } => of_request(parts, headers, &[]),
+        }
     }
 }
 

@@ -90,12 +90,11 @@ impl Recording {
             let receipt =
                 [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER].iter().find_map(|name| answered.headers.get(*name));
             match receipt.map(|receipt| Settlement::of_header(receipt.as_bytes())) {
-                Some(Settlement::Settled) => Conclusion::Complete,
                 Some(Settlement::Pending) => Conclusion::Unknown,
                 Some(Settlement::Failed) => Conclusion::Release,
                 None if answered.status.is_client_error() => Conclusion::Release,
                 None if answered.status.is_server_error() => Conclusion::Fail,
-                None => Conclusion::Complete,
+                Some(Settlement::Settled) | None => Conclusion::Complete,
             }
         })
     }
@@ -121,7 +120,9 @@ pub enum Takeover {
 
 /// Finds out what became of an earlier attempt, by asking the payment provider, say.
 #[derive(Clone)]
-pub struct Reconcile(Arc<dyn Fn(Unresolved) -> Pin<Box<dyn Future<Output = Reconciled> + Send>> + Send + Sync>);
+pub struct Reconcile(Arc<dyn Fn(Unresolved) -> Reconciling + Send + Sync>);
+
+type Reconciling = Pin<Box<dyn Future<Output = Reconciled> + Send>>;
 
 /// What a [`Reconcile`] function has to go by.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 use super::{
     Duplicate, Refusal, ResponseBody,
     budget::Permit,
-    response::{Recorded, decode},
+    response::{Stored, decode},
     settings::Settings,
 };
 use crate::{Key, Outcome, Timestamp};
@@ -32,22 +32,18 @@ pub(super) fn replay<RB: Body>(
     if !permit.grow_to(payload.len()) {
         return Err(Refusal::Overloaded);
     }
-    match decode(&payload) {
-        Some(Recorded::Response { status, headers, body, trailers }) => {
-            settings.hooks.duplicate(key, Duplicate::Replayed);
-            let mut response = Response::new(ResponseBody::whole(body, trailers, Some(permit)));
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            if let Some(name) = settings.profile.replay_header() {
-                response.headers_mut().insert(name, HeaderValue::from_static("true"));
-            }
-            response.extensions_mut().insert(replayed);
-            Ok(response)
-        }
-        Some(Recorded::NotStored { status }) => {
-            settings.hooks.duplicate(key, Duplicate::NotStored);
-            Err(Refusal::ResponseNotStored(status))
-        }
-        None => Err(Refusal::RecordUnreadable),
+    let recorded = decode(&payload).ok_or(Refusal::RecordUnreadable)?;
+    let Some(Stored { headers, body, trailers }) = recorded.stored else {
+        settings.hooks.duplicate(key, Duplicate::NotStored);
+        return Err(Refusal::ResponseNotStored(recorded.status));
+    };
+    settings.hooks.duplicate(key, Duplicate::Replayed);
+    let mut response = Response::new(ResponseBody::whole(body, trailers, Some(permit)));
+    *response.status_mut() = recorded.status;
+    *response.headers_mut() = headers;
+    if let Some(name) = settings.profile.replay_header() {
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
     }
+    response.extensions_mut().insert(replayed);
+    Ok(response)
 }

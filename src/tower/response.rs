@@ -11,7 +11,7 @@
 //! | 2, then each | trailers, likewise; 0xFFFF: there were none |
 //! | 4, then these | body |
 //!
-//! A record of kind 1 ends after the status. Nothing may follow.
+//! A record of kind 1 ends after the status. Nothing may follow. Names are in lower case.
 
 use super::rules;
 use bytes::Bytes;
@@ -25,13 +25,20 @@ const NO_TRAILERS: u16 = u16::MAX;
 /// Header fields of one response, and as many trailer fields.
 pub(super) const FIELDS_MAX: u16 = 4096;
 
+/// What is known of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) status: StatusCode,
+    /// `None`: it ended, but was too long to store.
+    pub(super) stored: Option<Stored>,
+}
+
 /// A response as it is replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Recorded {
-    /// All of it.
-    Response { status: StatusCode, headers: HeaderMap, body: Bytes, trailers: Option<HeaderMap> },
-    /// It ended with this status, but was too long to store.
-    NotStored { status: StatusCode },
+pub(super) struct Stored {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 /// Writes a response; `None` if a part is longer than the form can say.
@@ -52,7 +59,9 @@ pub(super) fn encode(
         None => bytes.extend(NO_TRAILERS.to_le_bytes()),
     }
     bytes.extend(u32::try_from(body_len).ok()?.to_le_bytes());
-    body.iter().for_each(|part| bytes.extend(part));
+    for part in body {
+        bytes.extend_from_slice(part);
+    }
     Some(bytes)
 }
 
@@ -82,8 +91,8 @@ pub(super) fn decode(payload: &Arc<[u8]>) -> Option<Recorded> {
     let mut rest: &[u8] = payload;
     let ([VERSION], [kind]) = (take::<1>(&mut rest)?, take::<1>(&mut rest)?) else { return None };
     let status = StatusCode::from_u16(u16::from_le_bytes(take(&mut rest)?)).ok()?;
-    let recorded = match kind {
-        KIND_STATUS => Recorded::NotStored { status },
+    let stored = match kind {
+        KIND_STATUS => None,
         KIND_RESPONSE => {
             let count = u16::from_le_bytes(take(&mut rest)?);
             let headers = take_fields(&mut rest, count)?;
@@ -95,11 +104,11 @@ pub(super) fn decode(payload: &Arc<[u8]>) -> Option<Recorded> {
             let body_at = payload.len() - rest.len();
             take_slice(&mut rest, body_len)?;
             let body = Bytes::from_owner(payload.clone()).slice(body_at..body_at + body_len);
-            Recorded::Response { status, headers, body, trailers }
+            Some(Stored { headers, body, trailers })
         }
         _ => return None,
     };
-    rest.is_empty().then_some(recorded)
+    rest.is_empty().then_some(Recorded { status, stored })
 }
 
 fn take_fields(rest: &mut &[u8], count: u16) -> Option<HeaderMap> {
@@ -128,4 +137,72 @@ fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(len)?;
     *rest = left;
     Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn decoded(bytes: &[u8]) -> Option<Recorded> {
+        decode(&Arc::from(bytes))
+    }
+
+    /// The form is in stores out there: these bytes are read for ever.
+    const GOLDEN: &[u8] = b"\x01\x00\xc9\x00\x02\x00\x01\x00a\x01\x00\x00\x001\x03\x00x-b\x00\x00\x00\x00\x01\x00\x01\x00t\x02\x00\x00\x00ok\x03\x00\x00\x00a\x00b";
+
+    #[test]
+    fn the_form_is_what_it_was() {
+        let (fields, trailers) = (headers(&[("a", "1"), ("x-b", "")]), headers(&[("t", "ok")]));
+        let body = [Bytes::from_static(b"a\0"), Bytes::from_static(b"b")];
+        let encoded = encode(StatusCode::CREATED, &fields, &body, Some(&trailers), &[]).unwrap();
+        assert_eq!(encoded, GOLDEN);
+        let stored = Stored { headers: fields, body: Bytes::from_static(b"a\0b"), trailers: Some(trailers) };
+        assert_eq!(decoded(GOLDEN), Some(Recorded { status: StatusCode::CREATED, stored: Some(stored) }));
+        assert_eq!(encode_not_stored(StatusCode::OK), b"\x01\x01\xc8\x00");
+        assert_eq!(decoded(b"\x01\x01\xc8\x00"), Some(Recorded { status: StatusCode::OK, stored: None }));
+    }
+
+    #[test]
+    fn what_is_cut_or_prolonged_is_no_response() {
+        for len in 0..GOLDEN.len() {
+            assert_eq!(decoded(&GOLDEN[..len]), None, "{len}");
+        }
+        assert_eq!(decoded(&[GOLDEN, b"x"].concat()), None);
+        assert_eq!(decoded(b"\x01\x01\xc8\x00x"), None);
+    }
+
+    #[test]
+    fn another_version_or_kind_is_no_response() {
+        for (at, byte) in [(0, 0), (0, 2), (1, 2), (1, 255)] {
+            let mut bytes = GOLDEN.to_vec();
+            bytes[at] = byte;
+            assert_eq!(decoded(&bytes), None, "{at}: {byte}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_allocate_nothing_and_are_refused() {
+        for at in 0..GOLDEN.len() {
+            for byte in [0x00, 0x7f, 0x80, 0xff] {
+                let mut bytes = GOLDEN.to_vec();
+                bytes[at] = byte;
+                if let Some(Recorded { stored: Some(stored), .. }) = decoded(&bytes) {
+                    assert!(stored.body.len() < GOLDEN.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_fields_are_not_stored() {
+        let many = (0..=FIELDS_MAX).map(|n| (HeaderName::try_from(format!("x-{n}")).unwrap(), HeaderValue::from_static("")));
+        assert_eq!(encode(StatusCode::OK, &many.clone().collect(), &[], None, &[]), None);
+        let most: HeaderMap = many.skip(1).collect();
+        let encoded = encode(StatusCode::OK, &most, &[], None, &[]).unwrap();
+        assert_eq!(decoded(&encoded).unwrap().stored.unwrap().headers.len(), usize::from(FIELDS_MAX));
+    }
 }

@@ -7,6 +7,7 @@ use http::{HeaderName, Method, Response, request::Parts};
 use std::{sync::Arc, time::Duration};
 
 pub(super) type OfRequest<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+pub(super) type OfBody<T> = Arc<dyn Fn(&Parts, &Bytes) -> T + Send + Sync>;
 pub(super) type Answer = Arc<dyn Fn(&Refusal) -> Option<Response<Bytes>> + Send + Sync>;
 
 /// All that a layer was told, but its store.

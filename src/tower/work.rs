@@ -82,9 +82,8 @@ impl<St: IdempotencyStore> Held<St> {
     async fn decide(&self, attempt: &Attempt, parts: &Parts, body: &Bytes) -> Decided {
         match &self.settings.takeover {
             Takeover::Refuse => Decided::Leave,
-            Takeover::Rerun => Decided::Run,
             Takeover::RerunUnlessCheckpointed if self.grant.checkpoint.is_some() => Decided::Leave,
-            Takeover::RerunUnlessCheckpointed => Decided::Run,
+            Takeover::RerunUnlessCheckpointed | Takeover::Rerun => Decided::Run,
             Takeover::Reconcile(reconcile) => {
                 let request = Request::from_parts(parts.clone(), body.clone());
                 let unresolved = Unresolved { attempt: attempt.clone(), request };

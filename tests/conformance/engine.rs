@@ -120,7 +120,9 @@ impl Engine {
         let waiting = std::mem::take(&mut self.lock().waiting);
         let (woken, others) = waiting.into_iter().partition::<Vec<_>, _>(|(of, _)| place.is_none_or(|place| place == of));
         self.lock().waiting.extend(others);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in woken {
+            waker.wake();
+        }
     }
 
     fn begin_now(&self, key: &Key, fingerprint: Fingerprint, lease: Duration) -> Begin<Grant> {
@@ -146,18 +148,16 @@ impl Engine {
             earlier = None;
         }
         let answer = match earlier.as_ref() {
-            None => None,
             Some(entry) if entry.fingerprint != fingerprint && !self.is(Defect::ReplayForAnotherRequest) => Some(Begin::Mismatch),
             Some(Entry { outcome: Some(outcome), .. }) => Some(Begin::Replay(outcome.clone())),
-            Some(_) if self.is(Defect::TwoHolders) => None,
-            Some(entry) if now < entry.lapses || self.is(Defect::LapseForgotten) => {
+            Some(entry) if (now < entry.lapses || self.is(Defect::LapseForgotten)) && !self.is(Defect::TwoHolders) => {
                 let mut retry_after = entry.lapses.saturating_sub(now);
                 if self.is(Defect::RetryAfterWrong) {
                     retry_after *= 2;
                 }
                 Some(Begin::InFlight { retry_after, lease_expires_at: wall.saturating_add(retry_after) })
             }
-            Some(_) => None,
+            Some(_) | None => None,
         };
         if let Some(answer) = answer {
             state.entries.extend(earlier.map(|entry| (place, entry)));

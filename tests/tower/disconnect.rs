@@ -144,10 +144,10 @@ fn a_client_that_leaves_while_it_waits_in_line_disturbs_nobody() {
     let first = lab.begin(&shop, post("a", "100"));
     let mut waited = 0;
     {
-        let mut waiter = pin!(shop.clone().oneshot(post("a", "100")));
+        let mut second = pin!(shop.clone().oneshot(post("a", "100")));
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..3 {
-            assert!(matches!(waiter.as_mut().poll(&mut context), Poll::Pending));
+            assert!(matches!(second.as_mut().poll(&mut context), Poll::Pending));
             waited += 1;
         }
     }

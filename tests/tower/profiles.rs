@@ -3,7 +3,7 @@
 use crate::support::*;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use idemstore::tower::{Profile, Refusal};
+use idemstore::tower::Refusal;
 
 #[test]
 fn the_ietfs_answers_are_problem_details() {
@@ -22,6 +22,8 @@ fn the_ietfs_answers_are_problem_details() {
 #[cfg(feature = "json")]
 #[test]
 fn every_answer_is_json_whatever_the_profile() {
+    use idemstore::tower::Profile;
+
     let refusals = [post("\"\\", "100"), post("a\"'\\", "100"), post("", "100"), post("a", &"x".repeat(101))];
     for profile in [Profile::Ietf, Profile::Stripe, Profile::Lift] {
         let lab = Lab::new();

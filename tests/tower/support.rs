@@ -252,7 +252,7 @@ pub fn response(status: u16, body: &str) -> Response<Frames> {
 /// A body of frames; before each it may have the reader wait once.
 #[derive(Default)]
 pub struct Frames {
-    frames: VecDeque<Result<Frame<Bytes>, BoxError>>,
+    left: VecDeque<Result<Frame<Bytes>, BoxError>>,
     waits: bool,
     has_waited: bool,
 }
@@ -263,17 +263,17 @@ impl Frames {
     }
 
     pub fn data(mut self, data: &str) -> Self {
-        self.frames.push_back(Ok(Frame::data(Bytes::copy_from_slice(data.as_bytes()))));
+        self.left.push_back(Ok(Frame::data(Bytes::copy_from_slice(data.as_bytes()))));
         self
     }
 
     pub fn trailer(mut self, name: &'static str, value: &str) -> Self {
-        self.frames.push_back(Ok(Frame::trailers(HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))));
+        self.left.push_back(Ok(Frame::trailers(HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))));
         self
     }
 
     pub fn failure(mut self, error: &str) -> Self {
-        self.frames.push_back(Err(error.into()));
+        self.left.push_back(Err(error.into()));
         self
     }
 
@@ -292,7 +292,7 @@ impl Body for Frames {
             return Poll::Pending;
         }
         self.has_waited = false;
-        Poll::Ready(self.frames.pop_front())
+        Poll::Ready(self.left.pop_front())
     }
 }
 

@@ -17,7 +17,8 @@ fn layer(lab: &Lab) -> IdempotencyLayer<idemstore::Store> {
     lab.layer().profile(Profile::X402).wait(Duration::ZERO)
 }
 
-fn payload(id: Value, nonce: &str) -> Value {
+fn payload(id: impl Into<Value>, nonce: &str) -> Value {
+    let id = id.into();
     json!({"x402Version": 2, "payload": {"nonce": nonce}, "extensions": {"payment-identifier": {"info": {"required": true, "id": id}}}})
 }
 
@@ -30,7 +31,7 @@ fn paid_with(payload: &Value) -> Request<Full<Bytes>> {
 }
 
 fn paid() -> Request<Full<Bytes>> {
-    paid_with(&payload(json!(ID), "0x1"))
+    paid_with(&payload(ID, "0x1"))
 }
 
 fn settled(charge: usize) -> Response<Frames> {
@@ -119,7 +120,7 @@ fn the_same_id_with_any_other_payload_is_409_and_reveals_nothing() {
     lab.send(&seller, paid());
     let mut other_query = paid();
     *other_query.uri_mut() = "/report?year=2025".parse().unwrap();
-    for other in [paid_with(&payload(json!(ID), "0x2")), other_query] {
+    for other in [paid_with(&payload(ID, "0x2")), other_query] {
         let refused = lab.send(&seller, other);
         assert_eq!((refused.status.as_u16(), refused.header("content-type")), (409, Some("application/json")));
         assert!(refused.body.starts_with(r#"{"error":"payment identifier already used with different payload","#), "{refused:?}");
@@ -186,7 +187,7 @@ fn a_store_that_is_down_or_full_is_503() {
     let lab = Lab::with(|options| options.records_max(1));
     let seller = seller(&lab, &layer(&lab));
     lab.send(&seller, paid());
-    lab.send(&seller, paid_with(&payload(json!("pay_another_id_0123"), "0x2"))).is(503, "error");
+    lab.send(&seller, paid_with(&payload("pay_another_id_0123", "0x2"))).is(503, "error");
     lab.store.close().unwrap();
     lab.send(&seller, paid()).is(503, "error");
     assert_eq!(lab.charges(), 1);
