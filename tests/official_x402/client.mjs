@@ -1,5 +1,5 @@
-// The official fetch client, driven over standard input: a JSON object per line is a job, a line with the same `n` its result, with the
-// header `payment` that was made for it, if any.
+// The official fetch client, driven over standard input: a JSON object per line is a job, a line with the same `n` its result,
+// with the header `payment` that was made for it, if any.
 //   pay    pays for a request with the payment id `id`: a new payload, so a new nonce, each time
 //   again  the same, but sends the saved header `payment` first when the server asks for money, by the client's own hook
 //   make   makes the payment for the challenge `required` (the header of a 402) and sends nothing

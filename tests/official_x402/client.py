@@ -5,6 +5,7 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import requests
 from eth_account import Account
 from x402 import x402Client, x402ClientSync
 from x402.extensions.payment_identifier import append_payment_identifier_to_extensions
@@ -14,8 +15,6 @@ from x402.http.x402_http_client import x402HTTPClient, x402HTTPClientSync
 from x402.mechanisms.evm.exact import register_exact_evm_client
 from x402.mechanisms.evm.signers import EthAccountSigner
 from x402.schemas.hooks import PaymentRequiredHeadersResult
-
-import requests
 
 SIGNER = EthAccountSigner(Account.from_key("0x" + "42" * 32))
 PATIENCE_SECONDS = 30

@@ -1,5 +1,6 @@
 // The official Express server as its documentation writes it: a paid route that requires a payment identifier.
-// Arguments: the facilitator's URL, and a port if it is to be a certain one. `GET /runs` says how often the handler ran in this process.
+// Arguments: the facilitator's URL, and a port if it is to be a certain one. `GET /runs` says how often the handler ran in this
+// process.
 import express from "express";
 import { HTTPFacilitatorClient } from "@x402/core/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";

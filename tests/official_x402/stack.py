@@ -18,7 +18,7 @@ import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-INSTALLED = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "official_x402"
+INSTALLED = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "official_x402"
 SKIPPED = 77
 PATIENCE_SECONDS = 30
 INSTALL_SECONDS = 600
@@ -66,7 +66,9 @@ def once(stamp, pins, command, directory):
     stamp.unlink(missing_ok=True)
     command = [str(word) for word in command]
     print(f"installing: {command[0]} for {pins.name}", flush=True)
-    done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=INSTALL_SECONDS)
+    done = subprocess.run(
+        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=INSTALL_SECONDS
+    )
     if done.returncode != 0:
         print(done.stdout[-2000:])
         if any(sign in done.stdout for sign in UNREACHABLE):
