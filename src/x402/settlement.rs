@@ -10,6 +10,7 @@ use serde_json::Value;
 ///
 /// assert_eq!(Settlement::of(&json!({"success": true, "transaction": "0x12"})), Settlement::Settled);
 /// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "invalid_payload"})), Settlement::Failed);
+/// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "fetch failed"})), Settlement::Pending);
 /// assert_eq!(Settlement::of(&json!({"success": false, "errorReason": "settlement_pending"})), Settlement::Pending);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub enum Settlement {
 const REASON_PENDING: &str = "settlement_pending";
 /// The reason that says that the transaction was rejected, though it has a hash.
 const REASON_REJECTED: &str = "invalid_transaction_state";
+/// How the reasons end that say that this very authorization has moved money before, perhaps a moment ago.
+const REASON_SPENT: &str = "nonce_already_used";
 
 /// What decides. A member that occurs twice is an error of serde.
 #[derive(Deserialize)]
@@ -39,9 +42,13 @@ struct Receipt {
 impl Settlement {
     /// Reads the state out of a `SettlementResponse`.
     ///
-    /// Only what is certain is terminal. `success: true` is settled. `success: false` has failed if no transaction is named (the
-    /// protocol leaves it empty when nothing was sent) or if the chain rejected it; everything else is pending, also what is not
-    /// a receipt.
+    /// Only what is certain is terminal. `success: true` is settled. `success: false` has failed if the chain rejected the
+    /// transaction, or if none is named and `errorReason` is a facilitator's code, such as `insufficient_funds`. Everything else
+    /// is pending, also what is not a receipt.
+    ///
+    /// A reason that is no code decides nothing: when a facilitator settles and dies before it answers, the official servers put
+    /// the text of their own exception there (`fetch failed`, `timed out`) and no transaction, though the money has moved.
+    /// Nor does a code that says that the nonce is used: this payment has been charged, if not now then before.
     pub fn of(receipt: &Value) -> Self {
         // serde would take an array for a receipt as well.
         let receipt = receipt.as_object().and_then(|receipt| Receipt::deserialize(receipt).ok());
@@ -74,7 +81,15 @@ impl Receipt {
             _ if self.success => Settlement::Settled,
             Some(REASON_REJECTED) => Settlement::Failed,
             _ if was_sent => Settlement::Pending,
-            _ => Settlement::Failed,
+            Some(reason) if is_code(reason) && !reason.ends_with(REASON_SPENT) => Settlement::Failed,
+            _ => Settlement::Pending,
         }
     }
+}
+
+/// Returns whether a reason looks like those of the protocol: words of small letters and digits, joined by underscores. One word
+/// alone may be the message of an exception.
+fn is_code(reason: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    reason.contains('_') && reason.split('_').all(is_word)
 }

@@ -11,7 +11,7 @@ const RECEIPTS: &[(&str, Settlement)] = &[
     (r#"{"success":true,"errorReason":null,"transaction":null}"#, Settled),
     (r#"{"success":false,"errorReason":"insufficient_funds","transaction":"","network":"eip155:84532"}"#, Failed),
     (r#"{"success":false,"errorReason":"unexpected_settle_error"}"#, Failed),
-    (r#"{"success":false}"#, Failed),
+    (r#"{"success":false,"errorReason":"invalid_x402_version","transaction":null}"#, Failed),
     // The chain has rejected what was sent.
     (r#"{"success":false,"errorReason":"invalid_transaction_state","transaction":"0x12"}"#, Failed),
     // Not terminal, whatever else it says.
@@ -21,6 +21,17 @@ const RECEIPTS: &[(&str, Settlement)] = &[
     // Something was sent, and nothing says that it was rejected.
     (r#"{"success":false,"errorReason":"unexpected_settle_error","transaction":"0x12"}"#, Pending),
     (r#"{"success":false,"transaction":"0x12"}"#, Pending),
+    // An exception of the server, not an answer of the facilitator, which may have settled before it died.
+    (r#"{"success":false,"errorReason":"fetch failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"terminated","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"Server disconnected without sending a response.","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"Settlement failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"read__error","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"_","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"","transaction":""}"#, Pending),
+    (r#"{"success":false}"#, Pending),
+    // Charged, by this attempt or an earlier one.
+    (r#"{"success":false,"errorReason":"invalid_exact_evm_nonce_already_used","transaction":""}"#, Pending),
     // No receipts.
     ("{}", Pending),
     (r#"{"success":"true"}"#, Pending),
