@@ -206,13 +206,15 @@ impl Store {
     pub fn compact(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
         let shared = self.shared();
         shared.check_writable()?;
+        // Before the writer is held up: a rewrite may take a while.
+        let no_rewrites = shared.storage.hold_rewrites();
         let (paused, is_paused) = promise();
         let (resume, resumed) = promise();
         shared.send(Message::Pause { paused, resume: resumed }, Patience::Queue)?;
         is_paused.wait().ok_or_else(|| shared.broken_promise())?;
         shared.poison.check()?;
         let total = shared.storage.counts().records();
-        let compacted = shared.storage.compact(&mut |records| on_progress(Progress { records, total }));
+        let compacted = shared.storage.compact(&no_rewrites, &mut |records| on_progress(Progress { records, total }));
         if let Some(error) = compacted.as_ref().err().filter(|error| error.is_indeterminate()) {
             shared.stop_writing(error.to_string());
         }

@@ -61,9 +61,11 @@ impl Pen {
 
     /// Settles a batch. Returns what did not fit into it, too.
     pub(crate) fn write(&mut self, shared: &Shared, batch: Vec<Message>) -> (Settled, Vec<Message>) {
+        let mut settled = Vec::with_capacity(batch.len());
+        // Before anything that was settled is dropped untold.
+        let _stop = StopOnPanic { shared, what: "a write" };
         self.last_batch = batch.len();
         self.try_space(shared);
-        let mut settled = Vec::with_capacity(batch.len());
         let rest = match self.settle(shared, batch, &mut settled) {
             Ok(rest) => rest,
             Err((batch, cause)) => {
@@ -180,7 +182,7 @@ impl Pen {
             match self.apply_plan(shared, now, 1, alone) {
                 (one, Ok(())) => step.removed += one.removed,
                 (_, Err(ApplyError::Indeterminate(cause))) => {
-                    shared.stop_writing(cause.to_string());
+                    shared.poison.set(cause.to_string());
                     return Err(failed(cause));
                 }
                 _ => (),
@@ -239,7 +241,7 @@ fn plan_sweep(shared: &Shared, plan: &mut Plan<'_>, after: Option<&Position>, li
     let storage = &shared.storage;
     if after.is_none() {
         let removed = storage.sweep_soon(now.wall);
-        shared.stats.swept(removed.map_err(|error| shared.failed_to_write("sweeping", error))?);
+        shared.stats.swept(removed.map_err(|error| shared.poisoned_by("sweeping", error))?);
     }
     let due = storage.due(now.wall, after, limit);
     Ok(plan.sweep(due.map_err(|error| error.into_error("sweeping"))?))
@@ -253,7 +255,7 @@ fn refuse_not_done(shared: &Shared, batch: Vec<Message>, cause: StorageError, se
 /// Fail-stop: after a failed sync nobody knows what the disk holds, and trying again would only hide that.
 fn poison(shared: &Shared, batch: Vec<Message>, cause: StorageError, settled: &mut Settled) {
     let cause = cause.into_error(format!("writing {}", shared.storage.path()));
-    shared.stop_writing(cause.to_string());
+    shared.poison.set(cause.to_string());
     let message = format!("{cause}; open the store again and ask what became of it");
     refuse(batch, &Error::new(ErrorKind::Indeterminate, message).caused_by(cause), settled);
 }

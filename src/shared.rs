@@ -154,12 +154,26 @@ impl Shared {
 
     /// Makes the public error of a write that did not go through the writer; stops all writes if nobody knows what came of it.
     pub(crate) fn failed_to_write(&self, context: &str, error: ApplyError) -> Error {
+        let error = self.poisoned_by(context, error);
+        self.dismiss_if_poisoned();
+        error
+    }
+
+    /// As [`failed_to_write`](Self::failed_to_write), for whoever holds the pen: waiters are sent away later.
+    pub(crate) fn poisoned_by(&self, context: &str, error: ApplyError) -> Error {
         let is_indeterminate = matches!(error, ApplyError::Indeterminate(_));
         let error = error.into_error(format!("{context} {}", self.storage.path()));
         if is_indeterminate {
-            self.stop_writing(error.to_string());
+            self.poison.set(error.to_string());
         }
         error
+    }
+
+    /// Sends away those who wait, if there is nothing to wait for any more. Runs their wakers.
+    pub(crate) fn dismiss_if_poisoned(&self) {
+        if self.poison.check().is_err() {
+            self.waiters.clear();
+        }
     }
 
     /// What a promise means that nobody fulfilled.

@@ -91,7 +91,8 @@ impl Store {
     /// Closes the store: finishes what is queued, stops the threads, brings everything into the one file, gives up its lock.
     /// If that checkpoint fails, the journal keeps what it has for the next open.
     ///
-    /// Leases and other clones that are left get [`Closed`](ErrorKind::Closed). Dropping the last clone does the same.
+    /// Leases and other clones that are left get [`Closed`](ErrorKind::Closed). Dropping the last clone does the same. Call it on a thread
+    /// of your own, not in the waker of a future: wakers run on the store's threads, which a close waits for.
     ///
     /// # Errors
     /// [`Poisoned`](ErrorKind::Poisoned) when the store had stopped writing before; it is closed all the same.
@@ -369,13 +370,17 @@ impl Running {
         let mut threads = self.threads.lock();
         // The writer comes first: until it has ended it may need a spare segment, and so the checkpoints.
         for thread in threads.drain(..) {
-            // A waker of the caller's may drop the last handle on the writer, which cannot wait for itself and finds the storage
-            // closed afterwards.
+            // A waker of the caller's may close the store, or drop the last handle, on the writer, which cannot wait for itself.
             if !sync::is_current(&thread) {
                 // A thread that panicked has poisoned the store.
                 let _ = thread.join();
             }
             shared.storage.stop_checkpoints();
+        }
+        // A caller that writes on its own thread ends first; one that comes later finds the queue closed. While this thread unwinds it
+        // may hold the pen itself; then the store is poisoned and its journal is kept.
+        if !sync::panicking() {
+            drop(shared.pen.lock());
         }
         shared.waiters.clear();
         shared.storage.close(shared.poison.reason().is_none());

@@ -131,6 +131,7 @@ impl Gathered {
 fn tell(shared: &Arc<Shared>, settled: Settled) {
     // A waker of the caller's may panic.
     let _stop = StopOnPanic { shared, what: "what a caller had run when it was told" };
+    shared.dismiss_if_poisoned();
     for (message, told) in settled {
         match (message, told) {
             (Message::Command(request), Told::Command(result)) => {

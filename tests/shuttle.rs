@@ -357,6 +357,55 @@ fn what_a_caller_has_queued_is_done_before_what_it_asks_for_then() {
     });
 }
 
+/// Closes the store on whatever thread wakes it.
+struct Closer {
+    store: PlainMutex<Option<Store>>,
+    is_done: Mutex<bool>,
+    done: Condvar,
+}
+
+impl std::task::Wake for Closer {
+    fn wake(self: Arc<Self>) {
+        let store = self.store.lock().unwrap().take();
+        if let Some(store) = store {
+            store.close().unwrap();
+            drop(store);
+            *self.is_done.lock().unwrap() = true;
+            self.done.notify_all();
+        }
+    }
+}
+
+/// The writer thread cannot wait for itself there, so the close has to wait for the caller in another way.
+#[test]
+fn a_close_in_a_waker_loses_nothing_of_a_caller_that_writes_on_its_own_thread() {
+    check(|| {
+        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+        let options = Options::new().clock(clock).cache_bytes(1 << 20).reserve_bytes(0).sweep_interval(None);
+        let disk = PlainDisk::default();
+        let store = options.create_on(disk.clone(), "store.idem").unwrap();
+        let token = fresh(&store).token();
+        let closer =
+            Arc::new(Closer { store: PlainMutex::new(Some(store.clone())), is_done: Mutex::new(false), done: Condvar::new() });
+        let waker = Waker::from(closer.clone());
+        let mut stale = store.complete_async(&key(), idemstore::FencingToken::new(999), "stale");
+        let is_pending = Pin::new(&mut stale).poll(&mut Context::from_waker(&waker)).is_pending();
+        let caller = start(&store, move |store| store.complete(&key(), token, "receipt"));
+        let ended = caller.join().unwrap();
+        if is_pending {
+            let mut is_done = closer.is_done.lock().unwrap();
+            while !*is_done {
+                is_done = closer.done.wait(is_done).unwrap();
+            }
+        }
+        drop((stale, waker, closer, store));
+        assert!(ended.is_ok() || is_closed(&ended), "{ended:?}");
+        let store = options.open_on(disk, "store.idem").unwrap();
+        let state = store.get(&key()).unwrap().map(|record| record.state());
+        assert_eq!(state == Some(idemstore::State::Completed), ended.is_ok(), "{state:?}");
+    });
+}
+
 /// Nobody writes while the file is copied, whichever thread writes.
 #[test]
 fn a_compaction_beside_callers_loses_nothing() {

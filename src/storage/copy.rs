@@ -11,7 +11,7 @@ use super::{
     table::{COPIED, OF_RUNS, Rows, Table},
     view::View,
 };
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sync::MutexGuard};
 use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
 /// Rows per transaction of a copy: bounds its memory.
@@ -19,6 +19,9 @@ const COPY_ROWS: usize = 1024;
 
 /// Told how many rows were copied; may stop the copy.
 pub(crate) type OnRows<'p> = &'p mut dyn FnMut(u64) -> ControlFlow<()>;
+
+/// While it is there, no run is rewritten.
+pub(crate) struct NoRewrites<'s>(#[expect(dead_code, reason = "held, not looked at")] MutexGuard<'s, ()>);
 
 impl Storage {
     /// Writes a consistent copy of the store to a new file while the store works.
@@ -40,14 +43,19 @@ impl Storage {
         disk.sync().map_err(context)
     }
 
+    /// Waits for a rewrite of runs that is under way, and holds up the next.
+    pub(crate) fn hold_rewrites(&self) -> NoRewrites<'_> {
+        NoRewrites(self.upkeep.rewriting.lock())
+    }
+
     /// Writes a compact copy and puts it in the place of the file. Nothing may be applied meanwhile: the caller holds up
     /// the writer.
-    pub(crate) fn compact(&self, on_rows: OnRows<'_>) -> Result<()> {
+    ///
+    /// Nor may runs be rewritten, from before the copy on: a merge or a sweep of the old table meanwhile would be undone, and the ids
+    /// that it has given to runs would be given again.
+    pub(crate) fn compact(&self, _no_rewrites: &NoRewrites<'_>, on_rows: OnRows<'_>) -> Result<()> {
         let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
-        // From before the copy on: a merge or a sweep of the old table meanwhile would be undone, and the ids that it has given to
-        // runs would be given again.
-        let _no_rewrite = self.upkeep.rewriting.lock();
         let temporary = temporary_name(&self.name);
         let copied = self.copy_to(&*self.disk, &temporary, false, on_rows);
         let compacted = copied.and_then(|file| {

@@ -156,6 +156,9 @@ impl Storage {
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), ApplyError> {
         let journal = self.journal()?;
         let mut active = journal.active();
+        if self.closing.load(Ordering::Acquire) {
+            return Err(ApplyError::NotDone(StorageError::Closed));
+        }
         if !journal.has_room(&active, bytes_at_most(&batch)) {
             self.turn(&journal, &mut active)?;
         }

@@ -82,21 +82,19 @@ impl Recording {
     /// Decides by what x402 says about the payment, in the receipt that the response carries: settled is stored, failed releases the
     /// key, pending leaves it unknown.
     ///
-    /// Without a receipt, success is stored, and what refuses the request before anything is paid releases the key: a client's error,
-    /// and a 402 that asks for a payment (`PAYMENT-REQUIRED`). A 402 that does not, and a server's error, leave it unknown: the official
-    /// servers answer so too when the facilitator's answer was lost, and the money may have moved.
+    /// Without a receipt, success is stored, and a client's error releases the key, 402 among them, as the extension asks. A server's
+    /// error leaves it unknown: the official servers answer so too when the facilitator's answer was garbled, and the money may have
+    /// moved.
     #[cfg(feature = "x402")]
     pub fn settled_payments() -> Self {
-        use crate::x402::{PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, Settlement, X_PAYMENT_RESPONSE_HEADER};
+        use crate::x402::{PAYMENT_RESPONSE_HEADER, Settlement, X_PAYMENT_RESPONSE_HEADER};
 
         Self::by(|answered| {
             let receipt =
                 [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER].iter().find_map(|name| answered.headers.get(*name));
-            let asks_for_payment = answered.headers.contains_key(PAYMENT_REQUIRED_HEADER);
             match receipt.map(|receipt| Settlement::of_header(receipt.as_bytes())) {
                 Some(Settlement::Pending) => Conclusion::Unknown,
                 Some(Settlement::Failed) => Conclusion::Release,
-                None if answered.status == StatusCode::PAYMENT_REQUIRED && !asks_for_payment => Conclusion::Unknown,
                 None if answered.status.is_client_error() => Conclusion::Release,
                 None if answered.status.is_server_error() => Conclusion::Unknown,
                 Some(Settlement::Settled) | None => Conclusion::Complete,

@@ -133,6 +133,49 @@ fn a_panic_in_a_write_of_the_callers_own_is_indeterminate_and_poisons_the_store(
     is_poisoned(&store);
 }
 
+/// Panics at the n-th look at the clock of a thread called `caller`.
+#[derive(Debug)]
+struct CountdownClock(ManualClock, Arc<AtomicUsize>);
+
+impl Clock for CountdownClock {
+    fn wall(&self) -> Timestamp {
+        self.0.wall()
+    }
+
+    fn monotonic(&self) -> Duration {
+        if thread::current().name() == Some("caller") && self.1.fetch_sub(1, Ordering::SeqCst) == 1 {
+            std::panic::resume_unwind(Box::new("a fault from outside"));
+        }
+        self.0.monotonic()
+    }
+
+    fn wait(&self, signal: &Signal, until: Option<Duration>) {
+        self.0.wait(signal, until);
+    }
+}
+
+#[test]
+fn a_panic_anywhere_in_a_write_of_the_callers_own_poisons_the_store() {
+    let mut panics = 0;
+    for nth in 1.. {
+        let (lab, looks) = (Lab::new(), Arc::new(AtomicUsize::new(0)));
+        let options = lab.options.clone().clock(CountdownClock(lab.clock.clone(), looks.clone()));
+        let store = options.create_on(lab.disk, NAME).unwrap();
+        let lease = fresh(&store, "known");
+        looks.store(nth, Ordering::SeqCst);
+        let caller = thread::Builder::new().name("caller".into()).spawn(move || lease.complete("")).unwrap();
+        let ended = caller.join().unwrap();
+        if looks.load(Ordering::SeqCst) > 0 && looks.load(Ordering::SeqCst) <= nth {
+            ended.unwrap();
+            break;
+        }
+        refused(ended, ErrorKind::Indeterminate);
+        is_poisoned(&store);
+        panics += 1;
+    }
+    assert!(panics >= 3, "{panics}");
+}
+
 /// A destructor that frees its key while its thread unwinds is no panic of the store's.
 #[test]
 fn a_caller_that_unwinds_may_still_write() {

@@ -230,7 +230,7 @@ MUTANTS = [
         "compaction_beside_a_rewrite",
         "a run loses the parts that were written before another file took the place of its own",
         [
-            (COPY, "        let _no_rewrite = self.upkeep.rewriting.lock();\n", ""),
+            (COPY, "        NoRewrites(self.upkeep.rewriting.lock())\n", "        NoRewrites(Box::leak(Box::new(crate::sync::Mutex::new(()))).lock())\n"),
             (STEP, "        if is_begun == self.is_begun {", "        if is_begun == self.is_begun || true {"),
             (STEP, "        if fits {", "        if fits || true {"),
         ],

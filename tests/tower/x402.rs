@@ -224,13 +224,26 @@ fn a_settlement_that_is_pending_stays_unknown() {
 }
 
 #[test]
-fn an_answer_without_a_receipt_is_stored_unless_the_client_erred() {
-    for (status, runs) in [(200, 1), (404, 2), (500, 1)] {
+fn without_a_receipt_success_is_stored_and_a_clients_error_frees_the_id() {
+    for (status, runs) in [(200, 1), (404, 2)] {
         let lab = Lab::new();
         let seller = lab.shop_of(&layer(&lab), move |_, _| async move { Ok(response(status, "x")) });
         lab.send(&seller, paid());
         assert_eq!(lab.send(&seller, paid()).status.as_u16(), status);
         assert_eq!(lab.charges(), runs, "{status}");
+    }
+}
+
+/// The official server answers 502 when it cannot read what the facilitator says, though the money has moved.
+#[test]
+fn a_servers_error_without_a_receipt_leaves_the_outcome_unknown() {
+    for status in [500, 502] {
+        let lab = Lab::new();
+        let seller = lab.shop_of(&layer(&lab), move |_, _| async move { Ok(response(status, "x")) });
+        assert_eq!(lab.send(&seller, paid()).status.as_u16(), status);
+        lab.advance(Duration::from_millis(10));
+        lab.send(&seller, paid()).is(503, "idempotency_outcome_unknown");
+        assert_eq!(lab.charges(), 1, "{status}");
     }
 }
 
