@@ -1,7 +1,7 @@
 //! What the layer costs: requests through a service alone, through the layer with new keys, and as replays.
 //!
 //! `cargo bench --features tower --bench layer [-- --quick]`. The first table has a store that answers at once, so that what is left
-//! is the layer's own work; the second the embedded store, in memory.
+//! is the layer's own work; the second the embedded store, in memory; the third the same around an axum route.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::cast_precision_loss, unreachable_pub)]
 // What the other benches use.
@@ -9,8 +9,10 @@
 
 mod support;
 
+use axum::{Router, routing::post};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use idemstore::{
     Begin, BeginOptions, Ended, FencingToken, Fingerprint, Grant, IdempotencyStore, Key, Options, Outcome, OutcomeKind, Renewing,
@@ -19,6 +21,7 @@ use idemstore::{
 };
 use std::{
     convert::Infallible,
+    fmt::Debug,
     future::Future,
     hint::black_box,
     pin::pin,
@@ -42,12 +45,10 @@ fn main() {
         return;
     }
     let (rounds, slice) = (call.rounds(9), Duration::from_millis(200));
-    let contenders =
-        vec![bare(), new_keys("layer, new key", Immediate::default()), replays("layer, replay", Immediate::default())];
-    alternate::run("the layer alone, requests per second", rounds, slice, contenders);
+    alternate::run("the layer alone, requests per second", rounds, slice, contenders(Immediate::default));
     let store = || Options::new().sweep_interval(None).in_memory().unwrap();
-    let contenders = vec![bare(), new_keys("layer + store, new key", store()), replays("layer + store, replay", store())];
-    alternate::run("with the embedded store in memory, requests per second", rounds, slice, contenders);
+    alternate::run("with the embedded store in memory, requests per second", rounds, slice, contenders(store));
+    alternate::run("an axum route, the store in memory, requests per second", rounds, slice, of_a_route(store));
 }
 
 fn shop<B: Send + 'static>()
@@ -63,37 +64,53 @@ fn request(key: u64) -> Request<Full<Bytes>> {
     Request::post("/payments").header("idempotency-key", key).body(Full::new(Bytes::from_static(BODY))).unwrap()
 }
 
-fn bare() -> Contender<'static> {
-    let shop = shop();
-    let mut runtime = Runtime::default();
-    Contender::new("service alone", move |slice| {
-        rate(slice, |turn| {
-            let shop = shop.clone();
-            runtime.run(async move { shop.oneshot(request(turn)).await.unwrap().into_body().collect().await.unwrap() });
-        })
-    })
+/// Under keys that were never used before, and under one that has its response after the first.
+const NEW: fn(u64) -> u64 = |turn| turn;
+const SAME: fn(u64) -> u64 = |_| 0;
+
+fn contenders<S: IdempotencyStore>(store: impl Fn() -> S) -> Vec<Contender<'static>> {
+    let layered = |name, key| {
+        let runtime = Runtime::default();
+        contender(name, layer(store(), &runtime).layer(shop()), runtime, key)
+    };
+    let bare = contender("service alone", shop(), Runtime::default(), NEW);
+    vec![bare, layered("with the layer, new key", NEW), layered("with the layer, replay", SAME)]
 }
 
-fn new_keys<S: IdempotencyStore>(name: &str, store: S) -> Contender<'static> {
-    let mut runtime = Runtime::default();
-    let shop = layer(store, &runtime).layer(shop());
-    let mut key = 0;
-    Contender::new(name, move |slice| {
-        rate(slice, |_| {
-            key += 1;
-            let shop = shop.clone();
-            runtime.run(async move { shop.oneshot(request(key)).await.unwrap().into_body().collect().await.unwrap() });
-        })
-    })
+fn of_a_route<S: IdempotencyStore>(store: impl Fn() -> S) -> Vec<Contender<'static>> {
+    let route = || {
+        Router::new().route(
+            "/payments",
+            post(async |body: Bytes| {
+                black_box(body);
+                RECEIPT
+            }),
+        )
+    };
+    let layered = |name, key| {
+        let runtime = Runtime::default();
+        contender(name, route().layer(layer(store(), &runtime)), runtime, key)
+    };
+    let bare = contender("route alone", route(), Runtime::default(), NEW);
+    vec![bare, layered("with the layer, new key", NEW), layered("with the layer, replay", SAME)]
 }
 
-fn replays<S: IdempotencyStore>(name: &str, store: S) -> Contender<'static> {
-    let mut runtime = Runtime::default();
-    let shop = layer(store, &runtime).layer(shop());
+/// Requests one after the other, under the key of each turn.
+fn contender<S, B>(name: &str, service: S, mut runtime: Runtime, key: fn(u64) -> u64) -> Contender<'static>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    B: Body<Error: Debug>,
+{
+    let mut turn = 0;
     Contender::new(name, move |slice| {
-        rate(slice, |_| {
-            let shop = shop.clone();
-            runtime.run(async move { shop.oneshot(request(0)).await.unwrap().into_body().collect().await.unwrap() });
+        rate(slice, || {
+            turn += 1;
+            let service = service.clone();
+            runtime.run(async move {
+                let response = service.oneshot(request(key(turn))).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                response.into_body().collect().await.unwrap()
+            });
         })
     })
 }
@@ -103,12 +120,12 @@ fn layer<S: IdempotencyStore>(store: S, runtime: &Runtime) -> IdempotencyLayer<S
 }
 
 /// Works for a slice of time; looks at the clock now and then.
-fn rate(slice: Duration, mut work: impl FnMut(u64)) -> Slice {
+fn rate(slice: Duration, mut work: impl FnMut()) -> Slice {
     let started = Instant::now();
     let mut payments = 0;
     while started.elapsed() < slice {
         for _ in 0..64 {
-            work(payments);
+            work();
             payments += 1;
         }
     }

@@ -74,6 +74,7 @@
 //! | | |
 //! |---|---|
 //! | `tower` | a layer that gives any HTTP service idempotency: `idemstore::tower` |
+//! | `client` | a layer for clients that keeps one key over all retries of a request: `idemstore::client` |
 //! | `x402` | the payment-identifier extension of x402: `idemstore::x402`; with `tower`, the layer's profile for it |
 //! | `conformance` | proofs that an implementation of [`IdempotencyStore`] keeps the protocol |
 //! | `json`, `ndjson` | fingerprints of JSON values; export and import |
@@ -82,8 +83,7 @@
 //! # Where to go on
 //!
 //! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
-//! files. Behind features: `ndjson` (export and import of records), `json` (fingerprints of JSON), `x402` (payment identifiers of
-//! x402), `client` (a `tower` layer for clients that keeps one key over all retries).
+//! files.
 
 #[cfg(not(unix))]
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
@@ -169,6 +169,7 @@ pub mod docs {
     pub mod operations {}
 }
 
-#[cfg(doctest)]
+// Its examples are those of all features.
+#[cfg(all(doctest, feature = "tower", feature = "x402"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

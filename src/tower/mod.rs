@@ -86,7 +86,7 @@
 //! is let lapse at once, and a retry is answered with 503 and `idempotency_outcome_unknown` until
 //! somebody finds out: [`Takeover::Reconcile`], or [`Store::resolve`](crate::Store::resolve) by hand. Each such retry counts as an attempt, up to
 //! [`Options::attempts_max`](crate::Options::attempts_max); after that the answer is the same, and only `resolve` helps.
-
+//!
 //! # Metrics and logs
 //!
 //! With the feature `metrics` (of the crate of that name), never with a key in a label:

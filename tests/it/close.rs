@@ -1,12 +1,16 @@
 //! A closed store says so, has finished what was queued, and lets the next one open the file.
 
-use crate::support::*;
-use idemstore::{BeginOptions, ErrorKind, ListFilter, Resolution, Store};
+use crate::{
+    hooked::{Event, Hook, HookedClock, HookedDisk},
+    support::*,
+};
+use idemstore::{BeginOptions, ErrorKind, FencingToken, ListFilter, Resolution, Store};
 use std::{
     future::Future as _,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Condvar, Mutex, mpsc},
     task::{Context, Wake, Waker},
     thread,
+    time::Duration,
 };
 
 #[test]
@@ -128,5 +132,114 @@ fn a_waker_that_drops_the_last_handle_closes_the_store() {
         }
         // It was answered before it could be waited for.
         store = last.store.lock().unwrap().take().unwrap();
+    }
+}
+
+/// How far a caller and a close have got.
+#[derive(Default)]
+struct Stage(Mutex<u8>, Condvar);
+
+impl Stage {
+    /// The waker runs on the writer thread, and the caller may come.
+    const WOKEN: u8 = 1;
+    /// The caller decides its command.
+    const WRITES: u8 = 2;
+    /// The close is in the middle of the commit after which the journal is not needed any more.
+    const COMMITS: u8 = 3;
+    /// The caller was answered.
+    const ANSWERED: u8 = 4;
+
+    /// For what has to come.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    /// For what must not come.
+    const GLANCE: Duration = Duration::from_millis(100);
+
+    fn is_at(&self, stage: u8) -> bool {
+        *self.0.lock().unwrap() == stage
+    }
+
+    fn reach(&self, stage: u8) {
+        let mut at = self.0.lock().unwrap();
+        *at = stage.max(*at);
+        self.1.notify_all();
+    }
+
+    fn await_for(&self, stage: u8, at_most: Duration) -> bool {
+        let at = self.0.lock().unwrap();
+        !self.1.wait_timeout_while(at, at_most, |at| *at < stage).unwrap().1.timed_out()
+    }
+}
+
+/// Closes a store where it is woken, as soon as the caller writes.
+struct Closer {
+    store: Store,
+    stage: Arc<Stage>,
+    closed: mpsc::Sender<()>,
+}
+
+impl Wake for Closer {
+    fn wake(self: Arc<Self>) {
+        self.stage.reach(Stage::WOKEN);
+        assert!(self.stage.await_for(Stage::WRITES, Stage::PATIENCE), "the caller writes on its own thread");
+        self.store.close().unwrap();
+        self.closed.send(()).unwrap();
+    }
+}
+
+/// On the writer thread a close cannot wait for that thread to end. It still has to wait for whoever writes.
+#[test]
+fn a_close_in_a_waker_waits_for_a_caller_that_writes() {
+    let (lab, stage) = (Lab::new(), Arc::new(Stage::default()));
+    let (on_clock, on_disk) = (stage.clone(), stage.clone());
+    let is_on = |name: &str| thread::current().name() == Some(name);
+    let clock = HookedClock(
+        lab.clock.clone(),
+        Hook::new(move |event, _| {
+            if event == Event::Monotonic && is_on("caller") && on_clock.is_at(Stage::WOKEN) {
+                on_clock.reach(Stage::WRITES);
+                on_clock.await_for(Stage::COMMITS, Stage::GLANCE);
+            }
+        }),
+    );
+    let disk = HookedDisk(
+        lab.disk.clone(),
+        Hook::new(move |event, file| {
+            if event == Event::Sync && file.starts_with(NAME) && !file.contains("journal") && on_disk.is_at(Stage::WRITES) {
+                on_disk.reach(Stage::COMMITS);
+                on_disk.await_for(Stage::ANSWERED, Stage::GLANCE);
+            }
+        }),
+    );
+    let store = lab.options.clone().clock(clock).create_on(disk, NAME).unwrap();
+    let token = fresh(&store, "pay").token();
+    store.sweep().unwrap();
+    let (closed, is_closed) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Closer { store: store.clone(), stage: stage.clone(), closed }));
+    let caller = thread::Builder::new().name("caller".into()).spawn({
+        let (store, stage) = (store.clone(), stage.clone());
+        move || {
+            assert!(stage.await_for(Stage::WOKEN, Stage::PATIENCE));
+            let ended = store.complete(&key("pay"), token, "receipt");
+            stage.reach(Stage::ANSWERED);
+            ended
+        }
+    });
+    let stale = loop {
+        let mut stale = Box::pin(store.complete_async(&key("pay"), FencingToken::new(999), "stale"));
+        // Otherwise it was answered before it could be waited for.
+        if stale.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            break stale;
+        }
+    };
+    let ended = caller.unwrap().join().unwrap();
+    is_closed.recv().unwrap();
+    drop((stale, waker, store));
+    let store = lab.open();
+    match ended {
+        Ok(_) => drop(replay(&store, "pay")),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Closed);
+            takeover(&store, "pay");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod close;
 mod compact;
 mod fencing;
 mod golden;
+mod hooked;
 #[cfg(feature = "json")]
 mod json;
 mod keep_alive;

@@ -1,18 +1,16 @@
 //! A panic in a background thread stops the store visibly: nobody is told that nothing happened, and nobody hangs.
 
-use crate::support::*;
-use idemstore::{
-    Begin, BeginOptions, Clock, ErrorKind, ManualClock, Signal, Store, Timestamp,
-    disk::{Disk, DiskFile, FileId, MemoryDisk},
+use crate::{
+    hooked::{Event, Hook, HookedClock, HookedDisk},
+    support::*,
 };
+use idemstore::{Begin, BeginOptions, ErrorKind, ManualClock, Store};
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 /// Panics on one thread, once it is told to.
@@ -40,33 +38,31 @@ impl Trap {
         }
     }
 
+    /// A disk whose every write springs it.
+    fn below(&self, lab: &Lab) -> HookedDisk {
+        let trap = self.clone();
+        let on_write = move |event, _: &str| {
+            if event == Event::Write {
+                trap.spring();
+            }
+        };
+        HookedDisk(lab.disk.clone(), Hook::new(on_write))
+    }
+
     fn count(&self) -> usize {
         self.sprung.load(Ordering::SeqCst)
     }
 }
 
-#[derive(Debug)]
-struct TrappedClock(ManualClock, Trap);
-
-impl Clock for TrappedClock {
-    fn wall(&self) -> Timestamp {
-        self.1.spring();
-        self.0.wall()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn wait(&self, signal: &Signal, until: Option<Duration>) {
-        self.1.spring();
-        self.0.wait(signal, until);
-    }
-}
-
 fn trapped(thread: &'static str) -> (Store, ManualClock, Trap) {
     let (lab, trap) = (Lab::new(), Trap::on(thread));
-    let options = lab.options.clone().clock(TrappedClock(lab.clock.clone(), trap.clone()));
+    let sprung = trap.clone();
+    let hook = Hook::new(move |event, _| {
+        if event != Event::Monotonic {
+            sprung.spring();
+        }
+    });
+    let options = lab.options.clone().clock(HookedClock(lab.clock.clone(), hook));
     (options.create_on(lab.disk, NAME).unwrap(), lab.clock, trap)
 }
 
@@ -122,7 +118,7 @@ fn a_panic_of_the_writer_wakes_waiters_and_tells_those_who_keep_a_lease_alive() 
 #[test]
 fn a_panic_in_a_write_of_the_callers_own_is_indeterminate_and_poisons_the_store() {
     let (lab, trap) = (Lab::new(), Trap::on("caller"));
-    let store = lab.options.create_on(TrappedDisk(lab.disk.clone(), trap.clone()), NAME).unwrap();
+    let store = lab.options.create_on(trap.below(&lab), NAME).unwrap();
     let lease = fresh(&store, "known");
     let guard = lease.keep_alive();
     trap.arm();
@@ -133,33 +129,19 @@ fn a_panic_in_a_write_of_the_callers_own_is_indeterminate_and_poisons_the_store(
     is_poisoned(&store);
 }
 
-/// Panics at the n-th look at the clock of a thread called `caller`.
-#[derive(Debug)]
-struct CountdownClock(ManualClock, Arc<AtomicUsize>);
-
-impl Clock for CountdownClock {
-    fn wall(&self) -> Timestamp {
-        self.0.wall()
-    }
-
-    fn monotonic(&self) -> Duration {
-        if thread::current().name() == Some("caller") && self.1.fetch_sub(1, Ordering::SeqCst) == 1 {
-            std::panic::resume_unwind(Box::new("a fault from outside"));
-        }
-        self.0.monotonic()
-    }
-
-    fn wait(&self, signal: &Signal, until: Option<Duration>) {
-        self.0.wait(signal, until);
-    }
-}
-
 #[test]
 fn a_panic_anywhere_in_a_write_of_the_callers_own_poisons_the_store() {
     let mut panics = 0;
     for nth in 1.. {
         let (lab, looks) = (Lab::new(), Arc::new(AtomicUsize::new(0)));
-        let options = lab.options.clone().clock(CountdownClock(lab.clock.clone(), looks.clone()));
+        let left = looks.clone();
+        let hook = Hook::new(move |event, _| {
+            let is_meant = event == Event::Monotonic && thread::current().name() == Some("caller");
+            if is_meant && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                std::panic::resume_unwind(Box::new("a fault from outside"));
+            }
+        });
+        let options = lab.options.clone().clock(HookedClock(lab.clock.clone(), hook));
         let store = options.create_on(lab.disk, NAME).unwrap();
         let lease = fresh(&store, "known");
         looks.store(nth, Ordering::SeqCst);
@@ -218,71 +200,10 @@ fn a_panic_of_the_timer_poisons_the_store_and_lets_nobody_wait_for_ever() {
     is_poisoned(&store);
 }
 
-#[derive(Debug)]
-struct TrappedDisk(MemoryDisk, Trap);
-
-#[derive(Debug)]
-struct TrappedFile(Arc<dyn DiskFile>, Trap);
-
-impl Disk for TrappedDisk {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(TrappedFile(self.0.open(name)?, self.1.clone())))
-    }
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(TrappedFile(self.0.create(name)?, self.1.clone())))
-    }
-    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename_new(from, to)
-    }
-    fn rename_over(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename_over(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn id(&self, name: &str) -> io::Result<FileId> {
-        self.0.id(name)
-    }
-    fn check_private(&self) -> io::Result<()> {
-        self.0.check_private()
-    }
-    fn path(&self, name: &str) -> String {
-        self.0.path(name)
-    }
-}
-
-impl DiskFile for TrappedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, into)
-    }
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.1.spring();
-        self.0.write_at(offset, bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.0.try_lock()
-    }
-    fn id(&self) -> io::Result<FileId> {
-        self.0.id()
-    }
-}
-
 #[test]
 fn a_panic_below_the_storage_engine_is_no_acknowledgement() {
     let (lab, trap) = (Lab::new(), Trap::on("idemstore-writer"));
-    let store = lab.options.create_on(TrappedDisk(lab.disk.clone(), trap.clone()), NAME).unwrap();
+    let store = lab.options.create_on(trap.below(&lab), NAME).unwrap();
     fresh(&store, "known").complete("receipt").unwrap();
     trap.arm();
     let kind = block_on(store.begin_async(&key("new"), request("new"))).unwrap_err().kind();

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 const DAY: Duration = Duration::from_hours(24);
 const MINUTE: Duration = Duration::from_mins(1);
 /// Payments in flight while a store is filled.
-const FILL: u64 = 2000;
+const FILL: u64 = 200;
 /// Actions that wait for the task of the store in memory.
 const BUFFER: usize = 4096;
 const OK: u16 = 200;
