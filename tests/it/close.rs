@@ -204,7 +204,9 @@ fn a_close_in_a_waker_waits_for_a_caller_that_writes() {
     let disk = HookedDisk(
         lab.disk.clone(),
         Hook::new(move |event, file| {
-            if event == Event::Sync && file.starts_with(NAME) && !file.contains("journal") && on_disk.is_at(Stage::WRITES) {
+            // The store file was made under another name.
+            let is_store = file == NAME || file.ends_with("unfinished");
+            if event == Event::Sync && is_store && on_disk.is_at(Stage::WRITES) {
                 on_disk.reach(Stage::COMMITS);
                 on_disk.await_for(Stage::ANSWERED, Stage::GLANCE);
             }
