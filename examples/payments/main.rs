@@ -1,6 +1,6 @@
 //! A payment server that is killed in the middle of a payment and still charges every customer exactly once.
 //!
-//! `cargo run --release --example payments` plays the whole story. `server.rs` is the part to copy: it is the server, in a
+//! `cargo run --example payments` plays the whole story. `server.rs` is the part to copy: it is the server, in a
 //! process of its own. This file is the customers, and it hosts the payment provider, which outlives the server.
 
 mod http;
