@@ -1,8 +1,8 @@
 //! What reads look at: the tables as of one commit, opened once and shared until the next commit.
 //!
-//! To start a read transaction and to open its tables costs as much as a lookup. The latest snapshot keeps no page from being
-//! used again: redb gives up what a commit replaced with the commit after it, and only older snapshots stand in the way of
-//! that. Reads that began before a commit go on with theirs.
+//! To start a read transaction and to open its tables costs as much as a lookup. The latest snapshot keeps what a commit replaced
+//! from being used again for one commit longer, and no more: it is forgotten with the next. Reads that began before a commit go on
+//! with theirs.
 
 use super::{run::Catalog, table::Reading};
 use crate::sync::RwLock;
@@ -42,7 +42,8 @@ impl Latest {
     pub(crate) fn keep(&self, snapshot: &Arc<Snapshot>, since: Since) {
         let mut inner = self.0.write();
         if inner.commits == since.0 {
-            inner.snapshot = Some(snapshot.clone());
+            // Whoever was first has the same commit's.
+            inner.snapshot.get_or_insert_with(|| snapshot.clone());
         }
     }
 

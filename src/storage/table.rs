@@ -348,11 +348,14 @@ fn sort(error: redb::Error) -> StorageError {
 
 fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(), redb::Error> {
     let mut table = txn.open_table(SCOPES)?;
-    for (prefix, count) in scopes {
-        match count {
-            0 => drop(table.remove(&prefix[..])?),
-            count => drop(table.insert(&prefix[..], &count.to_le_bytes()[..])?),
-        }
+    scopes.iter().try_for_each(|(prefix, records)| set_scope(&mut table, prefix, *records))
+}
+
+/// A scope without records has no row.
+pub(super) fn set_scope(table: &mut redb::Table<'_, Bytes, Bytes>, prefix: &[u8], records: u64) -> Result<(), redb::Error> {
+    match records {
+        0 => drop(table.remove(prefix)?),
+        records => drop(table.insert(prefix, &records.to_le_bytes()[..])?),
     }
     Ok(())
 }

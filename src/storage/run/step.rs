@@ -10,7 +10,7 @@ use super::{Catalog, CatalogChange, End, Leftovers, Part, Run, chunk_key};
 use crate::storage::{
     error::StorageError,
     meta::Meta,
-    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, guarded},
+    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, guarded, set_scope},
 };
 use redb::{ReadableTable, WriteTransaction};
 use std::collections::BTreeMap;
@@ -159,10 +159,7 @@ fn change_scopes(txn: &WriteTransaction, scopes: &BTreeMap<Vec<u8>, i64>) -> Res
     for (prefix, delta) in scopes {
         let stored = table.get(&prefix[..])?.and_then(|records| records.value().first_chunk().copied());
         let records = stored.map_or(0, u64::from_le_bytes).saturating_add_signed(*delta);
-        match records {
-            0 => drop(table.remove(&prefix[..])?),
-            records => drop(table.insert(&prefix[..], &records.to_le_bytes()[..])?),
-        }
+        set_scope(&mut table, prefix, records)?;
     }
     Ok(())
 }
