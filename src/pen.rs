@@ -201,17 +201,19 @@ impl Pen {
         }
     }
 
-    /// Notices that there is no space for a checkpoint, before there is none in the journal either. While the disk is full:
-    /// looks now and then whether there is space again.
+    /// Notices that there is no space for a checkpoint, before there is none in the journal either, and that a checkpoint has had
+    /// to give up the reserve. While the disk is full: looks now and then whether there is space again.
     fn try_space(&mut self, shared: &Shared) {
         let storage = &shared.storage;
-        let lacks_space = storage.lacks_space();
-        if self.low_space.is_none() && !lacks_space {
+        let (lacks_space, is_reserved) = (storage.lacks_space(), storage.reserve().is_filled());
+        if self.low_space.is_none() && !lacks_space && is_reserved {
             return;
         }
         let now = shared.clock().monotonic();
         match self.low_space {
-            None => storage.reserve().release(),
+            None if lacks_space => storage.reserve().release(),
+            // The checkpoint that gave it up may still need the space.
+            None => return self.low_space = Some(now),
             Some(tried) if now.saturating_sub(tried) < SPACE_CHECK => return,
             Some(_) => (),
         }
@@ -262,4 +264,26 @@ fn poison(shared: &Shared, batch: Vec<Message>, cause: StorageError, settled: &m
 
 fn refuse(batch: Vec<Message>, error: &Error, settled: &mut Settled) {
     settled.extend(batch.into_iter().map(|message| (message, Told::Refused(error.clone()))));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Begin, ErrorKind, Fingerprint, Key, ManualClock, Options, Timestamp, storage::disk::MemoryDisk};
+    use std::time::Duration;
+
+    #[test]
+    fn new_keys_are_refused_from_when_a_checkpoint_gave_up_the_reserve_until_it_is_back() {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+        let store = Options::new().clock(clock.clone()).reserve_bytes(64 << 10).create_on(disk, "s").unwrap();
+        let begin = |id: &str| store.begin(&Key::new("shop", id).unwrap(), Fingerprint::of(&[b"1"]));
+        let Begin::Fresh(held) = begin("held").unwrap() else { panic!("a new key") };
+        // As a failed commit does, which may then succeed, so that nothing else tells of it.
+        store.shared().storage.reserve().release();
+        assert_eq!(begin("new").unwrap_err().kind(), ErrorKind::Full);
+        assert!(!store.shared().storage.reserve().is_filled(), "the space is for what is in flight");
+        held.complete("done").unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert!(matches!(begin("new").unwrap(), Begin::Fresh(_)));
+        assert!(store.shared().storage.reserve().is_filled());
+    }
 }

@@ -285,6 +285,36 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_writer_waits_for_the_checkpoint_that_it_asked_for_not_for_one_before() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        begin(&storage, "a");
+        let journal = storage.journal().unwrap();
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        assert!(journal.await_wanted().is_some_and(|wanted| wanted.checkpoint));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| journal.await_spare());
+            while !journal.is_wanted() {
+                std::thread::yield_now();
+            }
+            // The one that is under way has met a full disk. By now there may be space.
+            journal.note_failure(StorageError::Full(std::io::ErrorKind::StorageFull.into()));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(journal.await_wanted().is_some_and(|wanted| wanted.checkpoint));
+            storage.checkpoint(&journal).unwrap();
+            writer.join().unwrap().unwrap();
+        });
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        assert!(journal.await_wanted().is_some());
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| journal.await_spare());
+            assert!(journal.await_wanted().is_some());
+            journal.note_failure(StorageError::Full(std::io::ErrorKind::StorageFull.into()));
+            let refused = writer.join().unwrap().unwrap_err();
+            assert!(matches!(refused, ApplyError::NotDone(StorageError::Full(_))), "its own failure is told");
+        });
+    }
+
+    #[test]
     fn a_close_that_dies_between_its_checkpoints_loses_nothing() {
         let disk = MemoryDisk::new();
         let storage = open(&disk, OpenMode::New);

@@ -39,9 +39,11 @@ impl Reserve {
         *self.filled.lock()
     }
 
-    /// Gives the space back to the file system.
+    /// Gives the space back to the file system. When this returns, it is free: whoever finds the file gone while another thread
+    /// removes it has to wait until the file system has taken the space back.
     pub(crate) fn release(&self) {
-        *self.filled.lock() = false;
+        let mut filled = self.filled.lock();
+        *filled = false;
         let _ = self.disk.remove(&self.name);
     }
 

@@ -198,7 +198,8 @@ impl Journal {
         let mut turns = self.turns.lock();
         self.want(&mut turns);
         while turns.spare.is_none() {
-            if let Some(failure) = &turns.failure {
+            // While it is still wanted, what failed is an earlier one: since it began, somebody may have made space.
+            if let (false, Some(failure)) = (turns.wanted.checkpoint, &turns.failure) {
                 return Err(ApplyError::NotDone(failure.again()));
             }
             if turns.stopped || turns.broken {
@@ -234,6 +235,9 @@ impl Journal {
             turns = wait(&self.changed, turns);
         }
         let wanted = std::mem::take(&mut turns.wanted);
+        if wanted.checkpoint {
+            (turns.failure, turns.lacks_space) = (None, false);
+        }
         (!turns.stopped).then_some(wanted)
     }
 
