@@ -74,6 +74,8 @@
 //! | | |
 //! |---|---|
 //! | `tower` | a layer that gives any HTTP service idempotency: `idemstore::tower` |
+//! | `server` | the HTTP API and the reverse proxy, as services on hyper: `idemstore::server` |
+//! | `cli` | the program `idemstore` |
 //! | `client` | a layer for clients that keeps one key over all retries of a request: `idemstore::client` |
 //! | `x402` | the payment-identifier extension of x402: `idemstore::x402`; with `tower`, the layer's profile for it |
 //! | `conformance` | proofs that an implementation of [`IdempotencyStore`] keeps the protocol |
@@ -89,6 +91,8 @@
 compile_error!("idemstore relies on POSIX file locks, modes and positioned writes: it builds on Unix systems only");
 
 mod begin;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "conformance")]
@@ -115,6 +119,8 @@ mod queue;
 #[cfg(any(feature = "client", feature = "x402"))]
 mod random;
 mod record;
+#[cfg(feature = "server")]
+pub mod server;
 mod shared;
 mod stats;
 mod storage;

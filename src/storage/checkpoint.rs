@@ -212,6 +212,10 @@ pub(super) mod tests {
             Batch, Before, KeyChange, NewAuditRow, OpenMode, StorageOptions,
             disk::{Disk, MemoryDisk},
         },
+        sync::{
+            promise::{Promise, promise},
+            spawn, yield_now,
+        },
     };
     use std::{collections::BTreeMap, time::Duration};
 
@@ -284,34 +288,40 @@ pub(super) mod tests {
         assert_survives(storage, &disk, &["a"]);
     }
 
+    /// Another thread that waits for a spare segment, once it has asked for a checkpoint.
+    fn waiting_writer(journal: &Arc<Journal>) -> Promise<Result<(), ApplyError>> {
+        let (told, result) = promise();
+        let of_the_writer = journal.clone();
+        spawn("writer", move || drop(told.send(of_the_writer.await_spare()))).unwrap();
+        while !journal.is_wanted() {
+            yield_now();
+        }
+        result
+    }
+
     #[test]
     fn a_writer_waits_for_the_checkpoint_that_it_asked_for_not_for_one_before() {
+        let no_space = || StorageError::Full(std::io::ErrorKind::StorageFull.into());
         let storage = open(&MemoryDisk::new(), OpenMode::New);
         begin(&storage, "a");
         let journal = storage.journal().unwrap();
         storage.turn(&journal, &mut journal.active()).unwrap();
         assert!(journal.await_wanted().is_some_and(|wanted| wanted.checkpoint));
-        std::thread::scope(|scope| {
-            let writer = scope.spawn(|| journal.await_spare());
-            while !journal.is_wanted() {
-                std::thread::yield_now();
-            }
-            // The one that is under way has met a full disk. By now there may be space.
-            journal.note_failure(StorageError::Full(std::io::ErrorKind::StorageFull.into()));
-            std::thread::sleep(Duration::from_millis(50));
-            assert!(journal.await_wanted().is_some_and(|wanted| wanted.checkpoint));
-            storage.checkpoint(&journal).unwrap();
-            writer.join().unwrap().unwrap();
-        });
+        let writer = waiting_writer(&journal);
+        // The one that is under way has met a full disk. By now there may be space.
+        journal.note_failure(no_space());
+        (0..1000).for_each(|_| yield_now());
+        assert!(journal.await_wanted().is_some_and(|wanted| wanted.checkpoint));
+        storage.checkpoint(&journal).unwrap();
+        writer.wait().unwrap().unwrap();
+
         storage.turn(&journal, &mut journal.active()).unwrap();
         assert!(journal.await_wanted().is_some());
-        std::thread::scope(|scope| {
-            let writer = scope.spawn(|| journal.await_spare());
-            assert!(journal.await_wanted().is_some());
-            journal.note_failure(StorageError::Full(std::io::ErrorKind::StorageFull.into()));
-            let refused = writer.join().unwrap().unwrap_err();
-            assert!(matches!(refused, ApplyError::NotDone(StorageError::Full(_))), "its own failure is told");
-        });
+        let writer = waiting_writer(&journal);
+        assert!(journal.await_wanted().is_some());
+        journal.note_failure(no_space());
+        let refused = writer.wait().unwrap().unwrap_err();
+        assert!(matches!(refused, ApplyError::NotDone(StorageError::Full(_))), "its own failure is told");
     }
 
     #[test]

@@ -1,0 +1,2 @@
+//! The store over HTTP: a JSON API for programs in any language, and a reverse proxy that gives the server behind it
+//! idempotency. Feature `server`.
