@@ -1,6 +1,7 @@
 //! The commands of the program `idemstore`. Feature `cli`.
 
 mod args;
+mod values;
 
 use args::{Args, Command};
 use clap::Parser;
