@@ -2,6 +2,7 @@ use crate::{
     Error, FencingToken, Key, Record, Result, Scope, State, Store, Timestamp,
     limits::{LIST_EXAMINED_MAX, LIST_RECORDS_MAX},
     storage::{Position, ScanFilter, ScanRow},
+    transition::{Now, is_lapsed},
 };
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -57,6 +58,9 @@ pub struct RecordInfo {
     pub lease_expires_at: Timestamp,
     /// Until when the key is known, at least; `None` until it is ended or resolved.
     pub expires_at: Option<Timestamp>,
+    /// Whether it is in flight and nobody has the right to run it: its lease has lapsed, or its process is gone. The next begin is a
+    /// [`Takeover`](crate::Begin::Takeover), and [`resolve`](Store::resolve) can end it.
+    pub is_lapsed: bool,
     /// Whether a progress mark is set.
     pub has_checkpoint: bool,
     /// Bytes of the payload.
@@ -141,7 +145,7 @@ impl Store {
     pub fn list(&self, filter: &ListFilter, after: Option<&Cursor>) -> Result<Page> {
         crate::options::within("limit", filter.limit, &(1..=LIST_RECORDS_MAX))?;
         let shared = self.shared();
-        let (now, scan) = (shared.now().wall, filter.scan());
+        let (now, scan) = (shared.now(), filter.scan());
         let mut page = Page { records: Vec::new(), damaged: Vec::new(), next: after.cloned() };
         let mut examined = 0;
         while page.records.len() < filter.limit && examined < LIST_EXAMINED_MAX {
@@ -172,11 +176,11 @@ impl Store {
 }
 
 impl Page {
-    fn add(&mut self, row: ScanRow, filter: &ListFilter, now: Timestamp) {
+    fn add(&mut self, row: ScanRow, filter: &ListFilter, now: Now) {
         match (row.key, row.record) {
             (Some(key), Ok(record)) => {
-                if filter.admits(&record, now) {
-                    self.records.push(RecordInfo::of(key, &record));
+                if filter.admits(&record, now.wall) {
+                    self.records.push(RecordInfo::of(key, &record, now));
                 }
             }
             (key, _) => self.damaged.push(key),
@@ -185,7 +189,7 @@ impl Page {
 }
 
 impl RecordInfo {
-    fn of(key: Key, record: &Record) -> Self {
+    fn of(key: Key, record: &Record, now: Now) -> Self {
         Self {
             key,
             state: record.state,
@@ -196,6 +200,7 @@ impl RecordInfo {
             ended_at: record.ended_at(),
             lease_expires_at: record.lease_expires_at,
             expires_at: record.expires_at(),
+            is_lapsed: record.state == State::InFlight && is_lapsed(record, now),
             has_checkpoint: record.checkpoint.is_some(),
             payload_bytes: record.payload.len(),
         }
