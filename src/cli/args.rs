@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them.
 
+use super::proxy;
 use clap::{Args as ArgsOf, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -15,19 +16,11 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Serve the HTTP/JSON API.
     Serve(Serve),
-    /// Put idempotency in front of any HTTP server.
-    Proxy(Proxy),
+    Proxy(Box<proxy::Args>),
 }
 
 #[derive(Debug, ArgsOf)]
 pub(super) struct Serve {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Proxy {
     /// The store file; made if there is none.
     #[arg(long, value_name = "PATH")]
     pub(super) db: PathBuf,

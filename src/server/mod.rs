@@ -23,6 +23,7 @@ mod connection;
 mod limits;
 mod listen;
 mod problem;
+pub mod proxy;
 mod stall;
 
 pub use accept::serve;
