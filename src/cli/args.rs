@@ -1,8 +1,7 @@
 //! The arguments, as clap reads them.
 
-use super::proxy;
-use clap::{Args as ArgsOf, Parser, Subcommand};
-use std::path::PathBuf;
+use super::{proxy::Proxy, serve::Serve};
+use clap::{Parser, Subcommand};
 
 /// A crash-safe idempotency store for any server: a payment runs at most once, and its outcome is replayed.
 #[derive(Debug, Parser)]
@@ -16,12 +15,5 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Serve the HTTP/JSON API.
     Serve(Serve),
-    Proxy(Box<proxy::Args>),
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Serve {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
+    Proxy(Box<Proxy>),
 }

@@ -1,12 +1,15 @@
 //! The commands of the program `idemstore`. Feature `cli`.
 
 mod args;
+mod failure;
 mod proxy;
+mod serve;
+mod store_args;
+mod token;
 mod values;
 
 use args::{Args, Command};
-use clap::{CommandFactory as _, Parser, error::ErrorKind};
-use proxy::Failure;
+use clap::Parser;
 use std::process::ExitCode;
 
 /// Runs the program with the arguments of the process.
@@ -14,15 +17,11 @@ use std::process::ExitCode;
 /// The exit code is 0 when what was asked for is done, 1 when it could not be done, and 2 when the arguments were wrong.
 pub fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Serve(_) => Err(Failure::Failed("not yet".to_owned())),
-        Command::Proxy(args) => proxy::run(&args),
+        Command::Serve(serve) => serve.run(),
+        Command::Proxy(proxy) => proxy.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => Args::command().error(ErrorKind::ValueValidation, message).exit(),
-        Err(Failure::Failed(message)) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report(),
     }
 }

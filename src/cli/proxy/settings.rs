@@ -1,12 +1,12 @@
 //! What the arguments mean for the parts that a proxy is made of.
 
 use super::{
-    Failure,
     args::{Contract, OnTakeover, Proxy as Args},
     tasks::Tasks,
 };
 use crate::{
     Options, Store,
+    cli::failure::Failure,
     limits::{LEASE, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX, RETENTION, WAIT_MAX},
     server::{
         Limits,
@@ -34,13 +34,11 @@ impl Args {
         within("--max-response", self.max_response, &(0..=(PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX) as u64))?;
         within("--max-body", self.max_body, &(0..=u64::from(u32::MAX)))?;
         if self.key_header.is_some() && self.profile == Contract::X402 {
-            return Err(Failure::Usage(
-                "--key-header with --profile x402: there the payment has the key, so leave it out".to_owned(),
-            ));
+            return Err(Failure::usage("--key-header with --profile x402: there the payment has the key, so leave it out"));
         }
         if self.admin_listen.is_some_and(|admin| !admin.ip().is_loopback()) && self.token_file.is_none() {
-            let message = "--admin-listen with a public address: give --token-file too, or a loopback address";
-            return Err(Failure::Usage(message.to_owned()));
+            let refusal = "--admin-listen with an address that others can reach: give --token-file too, or a loopback address";
+            return Err(Failure::usage(refusal));
         }
         Ok(())
     }
@@ -60,7 +58,7 @@ impl Args {
         let (body_bytes, response_bytes) = (usize_of(self.max_body), self.response_bytes_max());
         let longest = body_bytes.saturating_add(response_bytes).saturating_mul(LONGEST_AT_A_TIME);
         let hooks = Hooks::new().on_unrecorded(|key, error| {
-            eprintln!("{key}: the upstream answered, and its answer could not be stored, so a retry finds it unknown: {error}");
+            eprintln!("idemstore: {key}: the upstream answered, and its answer could not be stored, so a retry finds it unknown: {error}");
         });
         let principal = principal_of_headers(self.scope_header.iter().cloned());
         let mut layer = IdempotencyLayer::new(store, tasks.spawn(), principal)
@@ -113,5 +111,5 @@ fn within<T: PartialOrd + fmt::Debug>(name: &str, value: T, range: &RangeInclusi
     if range.contains(&value) {
         return Ok(());
     }
-    Err(Failure::Usage(format!("{name} is {value:?}: give {:?} to {:?}", range.start(), range.end())))
+    Err(Failure::usage(format_args!("{name} is {value:?}: give {:?} to {:?}", range.start(), range.end())))
 }

@@ -23,6 +23,7 @@
 //! 9110, section 7.6.1), so a connection cannot be upgraded; `Via` and `X-Forwarded-For`, `-Proto` and `-Host` are added to.
 //! `CONNECT` and `TRACE` are refused. The layer decides over the very fields that the upstream gets.
 
+mod admin;
 mod buffer;
 mod client_body;
 mod failure;
@@ -34,6 +35,7 @@ mod service;
 mod target;
 mod upstream;
 
+pub use admin::Admin;
 pub use failure::UpstreamFailure;
 pub use scope::principal_of_headers;
 pub use service::Proxy;

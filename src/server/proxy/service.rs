@@ -1,12 +1,15 @@
 use super::{Upstream, client_body::ClientBody, request::prepare, target::Target};
 use crate::{
     IdempotencyStore,
-    server::{Body, Peer, Problem},
+    server::{Api, Body, Peer, Problem},
     tower::{Idempotency, IdempotencyLayer},
 };
 use http::{HeaderValue, Request, Response, StatusCode, header::ALLOW};
 use hyper::body::Incoming;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
@@ -42,16 +45,33 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 /// ```
 pub struct Proxy<St> {
     service: Idempotency<Upstream, St>,
+    counted_by: Option<Api>,
 }
 
 impl<St: IdempotencyStore> Proxy<St> {
     /// Puts the layer in front of the upstream.
     pub fn new(layer: &IdempotencyLayer<St>, upstream: Upstream) -> Self {
-        Self { service: layer.layer(upstream) }
+        Self { service: layer.layer(upstream), counted_by: None }
+    }
+
+    /// Has this API's figures count requests and how long they took, as the route `proxy`.
+    #[must_use]
+    pub fn counted_by(mut self, api: Api) -> Self {
+        self.counted_by = Some(api);
+        self
     }
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let started = Instant::now();
+        let response = self.forward(request).await;
+        if let Some(api) = &self.counted_by {
+            api.count("proxy", response.status().as_u16(), started.elapsed());
+        }
+        response
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> Response<Body> {
         let client = match request.extensions().get::<Peer>() {
             Some(Peer::Tcp(address)) => Some(address.ip()),
             _ => None,
