@@ -5,7 +5,7 @@ use crate::{message::try_exchange, program::Proxy, upstream::Gate};
 use std::thread;
 
 /// Sends a payment, and kills the proxy when the upstream has charged and before it answers.
-fn killed_in_between(options: &[&str]) -> (Upstream, Proxy) {
+pub(crate) fn killed_in_between(options: &[&str]) -> (Upstream, Proxy) {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::start(move |request| {
