@@ -1,0 +1,56 @@
+//! How a command fails, and the exit code that says so.
+
+use super::output::escaped;
+use crate::Error;
+use std::{fmt, io, process::ExitCode};
+
+/// Could not be done.
+const FAILED: u8 = 1;
+/// The arguments were wrong; clap uses the same.
+const USAGE: u8 = 2;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The arguments do not fit together, or lack something.
+    Usage(String),
+    /// It could not be done.
+    Failed(String),
+    /// The store refused: `kind` of the problem and its detail.
+    Refused { kind: String, detail: String },
+    /// It was done, and what it found is bad; that has been told.
+    Found,
+    /// Whoever read the output has had enough.
+    ReaderGone,
+}
+
+impl Failure {
+    /// Makes a failure of an I/O error, with its context.
+    pub(super) fn io(context: impl fmt::Display, error: &io::Error) -> Self {
+        Self::Failed(format!("{context}: {error}"))
+    }
+
+    /// Whether the store refused with this kind.
+    pub(super) fn is_kind(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { kind, .. } if kind == wanted)
+    }
+
+    /// Tells it on stderr, and returns the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        let (code, message) = match self {
+            Self::Usage(message) => (USAGE, message),
+            Self::Failed(message) | Self::Refused { detail: message, .. } => (FAILED, message),
+            Self::Found => return FAILED.into(),
+            // `idemstore list | head` has done what was asked.
+            Self::ReaderGone => return ExitCode::SUCCESS,
+        };
+        eprintln!("idemstore: {}", escaped(&message));
+        code.into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
