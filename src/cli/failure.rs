@@ -1,6 +1,6 @@
 //! How a command fails, and the exit code that says so.
 
-use super::output::escaped;
+use super::output::{escaped, note};
 use crate::Error;
 use std::{fmt, io, process::ExitCode};
 
@@ -44,7 +44,7 @@ impl Failure {
             // `idemstore list | head` has done what was asked.
             Self::ReaderGone => return ExitCode::SUCCESS,
         };
-        eprintln!("idemstore: {}", escaped(&message));
+        note(format_args!("idemstore: {}", escaped(&message)));
         code.into()
     }
 }

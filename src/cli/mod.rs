@@ -1,10 +1,21 @@
 //! The commands of the program `idemstore`. Feature `cli`.
+//!
+//! Those that look into a store or change it ask the process which has the file open, through a socket beside the file, or open the
+//! closed file themselves. [`docs::cli`](crate::docs::cli) describes them all.
 
 mod args;
+mod commands;
+mod failure;
+mod output;
+mod run;
+mod service;
+mod target;
 mod values;
+mod whole_file;
 
 use args::{Args, Command};
 use clap::Parser;
+use run::run;
 use std::process::ExitCode;
 
 /// Runs the program with the arguments of the process.
@@ -13,5 +24,19 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     match Args::parse().command {
         Command::Serve(_) | Command::Proxy(_) => ExitCode::FAILURE,
+        Command::List(command) => run(command.run()),
+        Command::Show(command) => run(command.run()),
+        Command::Stuck(command) => run(command.run()),
+        Command::Resolve(command) => run(command.run()),
+        Command::Release(command) => run(command.run()),
+        Command::Audit(command) => run(command.run()),
+        Command::Stats(command) => run(command.run()),
+        Command::Sweep(command) => run(command.run()),
+        Command::Verify(command) => run(command.run()),
+        Command::Backup(command) => run(command.run()),
+        Command::Compact(command) => run(command.run()),
+        Command::Export(command) => run(command.run()),
+        Command::Import(command) => run(command.run()),
+        Command::Completions(command) => run(command.run()),
     }
 }

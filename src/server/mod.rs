@@ -18,16 +18,21 @@
 //! ```
 
 mod accept;
+mod api;
 mod body;
 mod connection;
 mod limits;
 mod listen;
+mod maintain;
+mod owner;
 mod problem;
 mod stall;
 
 pub use accept::serve;
+pub use api::Api;
 pub use body::{Body, BoxError, read};
 pub use connection::Peer;
 pub use limits::Limits;
 pub use listen::Listener;
+pub use owner::{Owner, OwnerInfo, OwnerSocket, owner_socket_path};
 pub use problem::Problem;

@@ -5,7 +5,7 @@ mod progress;
 mod table;
 mod text;
 
-pub(super) use print::{print, print_json};
+pub(super) use print::{note, print, print_json};
 pub(super) use progress::Bar;
 pub(super) use table::{facts, table};
 pub(super) use text::{age, bytes, escaped, escaped_text, instant, until};

@@ -1,6 +1,9 @@
 use super::text::escaped_json;
 use crate::cli::failure::Failure;
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::{
+    fmt,
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
+};
 
 /// Writes to stdout.
 pub(in crate::cli) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
@@ -20,4 +23,10 @@ pub(in crate::cli) fn print_json(json: impl AsRef<[u8]>) -> Result<(), Failure> 
     };
     line.push(b'\n');
     print(line)
+}
+
+/// Says something on stderr, where no program looks for output.
+pub(in crate::cli) fn note(message: impl fmt::Display) {
+    // When nobody listens there either, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{message}");
 }

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal as _};
 pub(in crate::cli) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = plain();
     table.set_header(header.iter().copied());
-    rows.into_iter().for_each(|row| drop(table.add_row(row)));
+    table.add_rows(rows);
     shown(&mut table)
 }
 
 /// Lays out names and what they have.
 pub(in crate::cli) fn facts<'n>(rows: impl IntoIterator<Item = (&'n str, String)>) -> String {
     let mut table = plain();
-    rows.into_iter().for_each(|(name, value)| drop(table.add_row(vec![name.to_owned(), value])));
+    table.add_rows(rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
     shown(&mut table)
 }
 
@@ -27,7 +27,9 @@ fn plain() -> Table {
 
 fn shown(table: &mut Table) -> String {
     // The first column begins at the margin.
-    table.column_iter_mut().for_each(|column| drop(column.set_padding((0, 2))));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
 }

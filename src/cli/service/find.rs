@@ -3,11 +3,19 @@
 use super::{Service, Transport, socket::Socket};
 use crate::{
     ErrorKind, Options, Store,
-    cli::{failure::Failure, output::escaped, target::Target},
+    cli::{
+        failure::Failure,
+        output::{escaped, note},
+        target::Target,
+    },
     limits::PAYLOAD_BYTES_MAX,
     server::{Api, Owner},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// A locked file whose owner does not answer yet: a server that is starting, or another command that is about to end.
@@ -22,13 +30,13 @@ impl Service {
         let mut tries = 0;
         loop {
             if let Some(socket) = Socket::connect(&db).await? {
-                eprintln!("asking the owner of {shown} (pid {})", socket.owner.pid);
+                note(format_args!("asking the owner of {shown} (pid {})", socket.owner.pid));
                 return Ok(Self(Transport::Socket(socket)));
             }
             tries += 1;
             match open(&db, target, options).await {
                 Ok(store) => {
-                    eprintln!("opened {shown}: no process had it open");
+                    note(format_args!("opened {shown}: no process had it open"));
                     return Ok(Self::here(store));
                 }
                 Err(error) if error.kind() == ErrorKind::Locked && tries < TRIES => sleep(TRY_PAUSE).await,
@@ -56,11 +64,11 @@ fn existing(db: &PathBuf) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn open(db: &PathBuf, target: &Target, options: &Options) -> crate::Result<Store> {
+async fn open(db: &Path, target: &Target, options: &Options) -> crate::Result<Store> {
     // A look must not change what is there, and what was stored under any limit can be read.
     let options = options.clone().sweep_interval(None).payload_bytes_max(PAYLOAD_BYTES_MAX);
     let options = options.accept_restored(target.accept_restored);
-    let db = db.clone();
+    let db = db.to_owned();
     let opened = tokio::task::spawn_blocking(move || options.open(db)).await;
     opened.unwrap_or_else(|error| Err(crate::Error::new(ErrorKind::Io, format!("opening the store: {error}"))))
 }

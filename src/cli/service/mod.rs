@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use socket::Socket;
 
 pub(super) use request::query;
-pub(super) use work::{Line, Source};
+pub(super) use work::Source;
 
 /// A store's service.
 pub(super) struct Service(Transport);

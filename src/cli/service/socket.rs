@@ -11,7 +11,12 @@ use crate::{
 use http::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// How often the owner is asked again when it has another file open: a compaction may just be replacing the file.
@@ -27,11 +32,11 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Connects, and makes sure that it is to the owner of this very file; `None` when nobody listens.
-    pub(super) async fn connect(db: &PathBuf) -> Result<Option<Self>, Failure> {
+    pub(super) async fn connect(db: &Path) -> Result<Option<Self>, Failure> {
         let Some(connection) = open(db).await? else { return Ok(None) };
         // Known as soon as it has answered.
         let owner = OwnerInfo { pid: 0, device: 0, inode: 0 };
-        let mut socket = Self { db: db.clone(), connection, owner };
+        let mut socket = Self { db: db.to_owned(), connection, owner };
         socket.check().await?;
         Ok(Some(socket))
     }
@@ -69,7 +74,7 @@ impl Socket {
     }
 }
 
-async fn open(db: &PathBuf) -> Result<Option<SendRequest<Body>>, Failure> {
+async fn open(db: &Path) -> Result<Option<SendRequest<Body>>, Failure> {
     let stream = match OwnerSocket::connect(db).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),

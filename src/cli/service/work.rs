@@ -24,7 +24,7 @@ pub(in crate::cli) enum Source {
 /// A line of what work tells.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::cli) enum Line<'l> {
+enum Line<'l> {
     Progress {
         records: u64,
         total: u64,
@@ -54,22 +54,22 @@ impl Service {
             return whole(answer).await.and_then(|_| Err(cut_off()));
         }
         let mut body = answer.into_body();
-        let mut unread = Vec::new();
+        let mut line = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| broken(&*error))?.into_data() else { continue };
-            unread.extend_from_slice(&data);
-            let mut rest = &unread[..];
-            while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-                let (line, after) = rest.split_at(end);
-                rest = after.strip_prefix(b"\n").unwrap_or(after);
-                match read(line)? {
+            for part in data.split_inclusive(|&byte| byte == b'\n') {
+                line.extend_from_slice(part);
+                if !line.ends_with(b"\n") {
+                    continue;
+                }
+                match read(&line)? {
                     Line::Progress { records, total } => bar.show(records, total),
                     Line::Record(record) => on_record(record.get())?,
                     Line::Report(report) => return Ok(report.get().to_owned()),
                     Line::Error(problem) => return Err(problem.into()),
                 }
+                line.clear();
             }
-            unread = rest.to_vec();
         }
         Err(cut_off())
     }

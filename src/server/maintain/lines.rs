@@ -1,18 +1,17 @@
 //! What long work tells its client while it goes on.
 
-use crate::{Error, Progress, Result, server::Problem};
+use crate::{
+    Error, Progress, Result,
+    server::{Body, Problem},
+};
 use bytes::Bytes;
-use http_body::Frame;
 use serde::Serialize;
 use std::{
-    convert::Infallible,
     io,
     ops::ControlFlow,
-    pin::Pin,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::Sender;
 
 /// Pieces that wait for the client: bounds the memory of one that reads slowly.
 const PIECES_MAX: usize = 16;
@@ -22,20 +21,17 @@ const PIECE_BYTES: usize = 32 * 1024;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// The sending end.
-pub(super) struct Lines(Sender<Bytes>);
+pub(super) struct Lines(Sender<io::Result<Bytes>>);
 
 /// Tells how far work has got, and tells the work when nobody listens any more.
 pub(super) struct Reporter {
-    lines: Sender<Bytes>,
+    lines: Sender<io::Result<Bytes>>,
     told_at: Instant,
 }
 
-/// The receiving end: the body of the response.
-pub(super) struct LinesBody(Receiver<Bytes>);
-
 /// Takes records as an export writes them.
 pub(super) struct Records<'l> {
-    lines: &'l Sender<Bytes>,
+    lines: &'l Sender<io::Result<Bytes>>,
     piece: Vec<u8>,
     is_inside: bool,
 }
@@ -48,9 +44,9 @@ enum Line<T> {
 }
 
 /// Connects work with the response that tells about it.
-pub(super) fn channel() -> (Lines, LinesBody) {
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    (Lines(sender), LinesBody(receiver))
+pub(super) fn channel() -> (Lines, Body) {
+    let (sender, body) = Body::channel(PIECES_MAX);
+    (Lines(sender), body)
 }
 
 impl Lines {
@@ -70,7 +66,7 @@ impl Lines {
             Err(error) => error_line(error),
         };
         // A client that has gone does not want to know.
-        let _ = self.0.blocking_send(line);
+        let _ = self.0.blocking_send(Ok(line));
     }
 }
 
@@ -98,7 +94,7 @@ impl Reporter {
         if self.told_at.elapsed() >= PROGRESS_EVERY {
             self.told_at = Instant::now();
             let Progress { records, total } = progress;
-            let _ = self.lines.try_send(line(&Line::<()>::Progress { records, total }));
+            let _ = self.lines.try_send(Ok(line(&Line::<()>::Progress { records, total })));
         }
         ControlFlow::Continue(())
     }
@@ -108,7 +104,7 @@ impl Reporter {
         if self.lines.is_closed() {
             return ControlFlow::Break(());
         }
-        let _ = self.lines.try_send(line(&Line::<()>::Progress { records, total }));
+        let _ = self.lines.try_send(Ok(line(&Line::<()>::Progress { records, total })));
         ControlFlow::Continue(())
     }
 }
@@ -117,7 +113,7 @@ impl Records<'_> {
     fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::take(&mut self.piece);
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away");
-        self.lines.blocking_send(piece.into()).map_err(gone)
+        self.lines.blocking_send(Ok(piece.into())).map_err(gone)
     }
 }
 
@@ -142,14 +138,5 @@ impl io::Write for Records<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.piece.is_empty() { Ok(()) } else { self.send() }
-    }
-}
-
-impl http_body::Body for LinesBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }

@@ -92,9 +92,9 @@ impl Maintenance {
         let turn = self.one_at_a_time.clone().try_acquire_owned().map_err(|_| busy())?;
         let store = self.store.clone();
         Ok(match work {
-            Work::Verify => run(turn, move |mut reporter, _| {
-                store.verify(|progress| reporter.tell(progress)).map(reports::Verified::from)
-            }),
+            Work::Verify => {
+                run(turn, move |mut reporter, _| store.verify(|progress| reporter.tell(progress)).map(reports::Verified::from))
+            }
             Work::Backup => {
                 let BackupOrder { to } = order(body).await?;
                 if !to.is_absolute() {
@@ -117,7 +117,7 @@ impl Maintenance {
             Work::Import => {
                 let upload = upload::receive(body);
                 run(turn, move |mut reporter, _| {
-                    store.import(upload, |progress| reporter.tell(progress)).map(reports::Imported::from)
+                    store.import(upload, |progress| reporter.tell(progress)).map(reports::Added::from)
                 })
             }
             Work::PreviewSweep => run(turn, move |mut reporter, _| {
@@ -151,7 +151,7 @@ where
         drop(turn);
         lines.end(done);
     });
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

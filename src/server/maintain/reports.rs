@@ -41,7 +41,7 @@ pub(super) struct Exported {
 }
 
 #[derive(Serialize)]
-pub(super) struct Imported {
+pub(super) struct Added {
     imported: u64,
     known: u64,
     conflicts: u64,
@@ -83,7 +83,7 @@ impl From<ExportReport> for Exported {
     }
 }
 
-impl From<ImportReport> for Imported {
+impl From<ImportReport> for Added {
     fn from(report: ImportReport) -> Self {
         Self { imported: report.imported, known: report.known, conflicts: report.conflicts }
     }

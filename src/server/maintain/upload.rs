@@ -1,8 +1,10 @@
 //! A request's body, read as it comes by work that blocks.
 
 use bytes::{Buf as _, Bytes};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use std::{
+    fmt::Display,
     io::{self, BufRead, Read},
     pin::pin,
 };
@@ -28,7 +30,7 @@ enum Piece {
 pub(super) fn receive<B>(body: B) -> Upload
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: std::fmt::Display,
+    B::Error: Display,
 {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::spawn(pass_on(body, sender));
@@ -38,25 +40,29 @@ where
 async fn pass_on<B>(body: B, to: Sender<io::Result<Piece>>)
 where
     B: http_body::Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
+    B::Error: Display,
 {
     let mut body = pin!(body);
-    while let Some(frame) = body.frame().await {
-        let piece = match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(data)) => Ok(Piece::Data(data)),
-            // Trailers mean nothing here.
-            Ok(Err(_)) => continue,
-            Err(error) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the body broke off: {error}"))),
-        };
+    // When the work has ended early, the rest is read and dropped: a client that is still sending would otherwise see its connection
+    // reset, and not why.
+    while let Some(piece) = body.frame().await.map(piece) {
         let is_broken = piece.is_err();
-        // When the work has ended early, the rest is read and dropped: a client that is still sending would otherwise see its
-        // connection reset, and not why.
-        let _ = to.send(piece).await;
+        if let Some(piece) = piece.transpose() {
+            let _ = to.send(piece).await;
+        }
         if is_broken {
             return;
         }
     }
     let _ = to.send(Ok(Piece::End)).await;
+}
+
+fn piece(frame: Result<Frame<Bytes>, impl Display>) -> io::Result<Option<Piece>> {
+    match frame {
+        // Trailers mean nothing here.
+        Ok(frame) => Ok(frame.into_data().ok().map(Piece::Data)),
+        Err(error) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the body broke off: {error}"))),
+    }
 }
 
 impl BufRead for Upload {

@@ -1,0 +1,23 @@
+//! Runs a command to its end, or to the signal that ends it.
+
+use super::failure::Failure;
+use std::process::ExitCode;
+use tokio::{runtime::Builder, signal::ctrl_c};
+
+/// Runs a command that looks into a store or changes it.
+pub(super) fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::io("starting", &error).report(),
+    };
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = command => done,
+            // Dropping the command ends its work at the next step.
+            _ = ctrl_c() => Err(Failure::Failed("stopped".into())),
+        }
+    });
+    // Waits for work that is ending; then the store has been closed.
+    drop(runtime);
+    done.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}
