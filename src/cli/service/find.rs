@@ -13,7 +13,6 @@ use crate::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::sleep;
@@ -46,8 +45,7 @@ impl Service {
     }
 
     fn here(store: Store) -> Self {
-        let api = Arc::new(Api::new(store.clone()));
-        Self(Transport::Here(Owner::new(store, api)))
+        Self(Transport::Here(Owner::new(Api::new(store))))
     }
 }
 

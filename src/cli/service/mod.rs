@@ -7,7 +7,7 @@ mod socket;
 mod work;
 
 use super::failure::Failure;
-use crate::server::{Body, Owner};
+use crate::server::{Body, Owner, Peer};
 use http::{Request, Response};
 use hyper::body::Bytes;
 use socket::Socket;
@@ -34,10 +34,13 @@ impl Service {
         matches!(self.0, Transport::Socket(_))
     }
 
-    async fn send(&mut self, request: Request<Body>) -> Result<Answer, Failure> {
+    async fn send(&mut self, mut request: Request<Body>) -> Result<Answer, Failure> {
         match &mut self.0 {
             Transport::Socket(socket) => socket.send(request).await,
-            Transport::Here(owner) => Ok(owner.answer(request).await),
+            Transport::Here(owner) => {
+                request.extensions_mut().insert(Peer::Process);
+                Ok(owner.answer(request).await)
+            }
         }
     }
 

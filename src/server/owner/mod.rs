@@ -5,7 +5,7 @@ mod reach;
 pub use reach::owner_socket_path;
 
 use super::{
-    Api, Body, Limits, Listener, Problem,
+    Api, Body, Guard, Limits, Listener, Problem,
     maintain::{Maintenance, Work},
     serve,
 };
@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use reach::Reach;
 use serde::{Deserialize, Serialize};
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, time::Duration};
 use tokio::net::UnixStream;
 
 /// Where an owner says who it is.
@@ -29,8 +29,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// The whole service of a store: the API, and long work for those who may reach the owner's socket.
 #[derive(Clone, Debug)]
 pub struct Owner {
-    api: Arc<Api>,
-    store: Store,
+    api: Api,
     maintenance: Maintenance,
 }
 
@@ -53,9 +52,26 @@ pub struct OwnerInfo {
 }
 
 impl Owner {
-    /// Makes the service of a store whose API is `api`.
-    pub fn new(store: Store, api: Arc<Api>) -> Self {
-        Self { api, maintenance: Maintenance::new(store.clone()), store }
+    /// Makes the whole service of an API's store. Whoever can reach the owner's socket could open the file, and needs no token.
+    ///
+    /// ```
+    /// use idemstore::{Store, server::{Api, Body, Owner}};
+    /// use http::Request;
+    /// use http_body_util::BodyExt as _;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    ///
+    /// let owner = Owner::new(Api::new(Store::in_memory()?));
+    /// let answer = owner.answer(Request::post("/v1/verify").body(Body::empty())?).await;
+    /// let lines = answer.into_body().collect().await.unwrap().to_bytes();
+    /// assert!(lines.starts_with(br#"{"report":{"is_sound":true,"records":0"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(api: Api) -> Self {
+        let api = api.guard(Guard::open());
+        Self { maintenance: Maintenance::new(api.store().clone()), api }
     }
 
     /// Answers a request.
@@ -68,7 +84,7 @@ impl Owner {
             return self.maintenance.answer(work, request).await;
         }
         if request.uri().path() == OWNER_ROUTE {
-            return who(&self.store, request.method()).unwrap_or_else(Problem::into_response);
+            return who(self.api.store(), request.method()).unwrap_or_else(Problem::into_response);
         }
         self.api.answer(request).await
     }
