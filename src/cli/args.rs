@@ -1,7 +1,8 @@
 //! The arguments, as clap reads them.
 
-use super::commands::{
-    Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify,
+use super::{
+    commands::{Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify},
+    serve::Serve,
 };
 use clap::{Args as ArgsOf, Parser, Subcommand};
 use std::path::PathBuf;
@@ -18,7 +19,6 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve the HTTP/JSON API.
     Serve(Serve),
     /// Put idempotency in front of any HTTP server.
     Proxy(Proxy),
@@ -36,13 +36,6 @@ pub(super) enum Command {
     Export(Export),
     Import(Import),
     Completions(Completions),
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Serve {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
 }
 
 #[derive(Debug, ArgsOf)]

@@ -25,6 +25,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// It could not be done: exit code 1.
+    pub(super) fn new(message: impl fmt::Display) -> Self {
+        Self::Failed(message.to_string())
+    }
+
+    /// It was asked for in a wrong way: exit code 2.
+    pub(super) fn usage(message: impl fmt::Display) -> Self {
+        Self::Usage(message.to_string())
+    }
+
     /// Makes a failure of an I/O error, with its context.
     pub(super) fn io(context: impl fmt::Display, error: &io::Error) -> Self {
         Self::Failed(format!("{context}: {error}"))
@@ -35,8 +45,8 @@ impl Failure {
         matches!(self, Self::Refused { kind, .. } if kind == wanted)
     }
 
-    /// Tells it on stderr, and returns the exit code.
-    pub(super) fn report(self) -> ExitCode {
+    /// Tells the person, and returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
         let (code, message) = match self {
             Self::Usage(message) => (USAGE, message),
             Self::Failed(message) | Self::Refused { detail: message, .. } => (FAILED, message),
@@ -44,13 +54,19 @@ impl Failure {
             // `idemstore list | head` has done what was asked.
             Self::ReaderGone => return ExitCode::SUCCESS,
         };
-        note(format_args!("idemstore: {}", escaped(&message)));
+        note(format_args!("idemstore: {}", escaped(message)));
         code.into()
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Failed(error.to_string())
+        Self::new(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
     }
 }

@@ -6,16 +6,20 @@
 mod args;
 mod commands;
 mod failure;
+mod offered;
 mod output;
 mod run;
+mod serve;
 mod service;
+mod store_args;
 mod target;
+mod token;
 mod values;
 mod whole_file;
 
 use args::{Args, Command};
 use clap::Parser;
-use run::run;
+use run::{ended, run};
 use std::process::ExitCode;
 
 /// Runs the program with the arguments of the process.
@@ -23,7 +27,8 @@ use std::process::ExitCode;
 /// The exit code is 0 when what was asked for is done, 1 when it could not be done, and 2 when the arguments were wrong.
 pub fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Serve(_) | Command::Proxy(_) => ExitCode::FAILURE,
+        Command::Serve(command) => ended(command.run()),
+        Command::Proxy(_) => ExitCode::FAILURE,
         Command::List(command) => run(command.run()),
         Command::Show(command) => run(command.run()),
         Command::Stuck(command) => run(command.run()),

@@ -12,12 +12,19 @@ pub(super) fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCod
     };
     let done = runtime.block_on(async {
         tokio::select! {
-            done = command => done,
+            // Before the command does anything that has to be ended.
+            biased;
             // Dropping the command ends its work at the next step.
-            _ = ctrl_c() => Err(Failure::Failed("stopped".into())),
+            _ = ctrl_c() => Err(Failure::new("stopped")),
+            done = command => done,
         }
     });
     // Waits for work that is ending; then the store has been closed.
     drop(runtime);
-    done.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+    ended(done)
+}
+
+/// Returns the exit code of a command, after saying why it was not done.
+pub(super) fn ended(done: Result<(), Failure>) -> ExitCode {
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! The store over HTTP: a JSON API for programs in any language, and a reverse proxy that gives the server behind it
 //! idempotency. Feature `server`.
 //!
-//! [`serve`] runs any handler of requests on any [`Listener`]s, within [`Limits`]. It needs a tokio runtime.
+//! [`Api`] answers requests; [`serve`] runs it, or any handler of requests, on any [`Listener`]s, within [`Limits`]. It needs a tokio runtime.
 //!
 //! ```
 //! use idemstore::server::{Body, Limits, Listener, serve};
@@ -21,10 +21,14 @@ mod accept;
 mod api;
 mod body;
 mod connection;
+mod figures;
+mod guard;
 mod limits;
 mod listen;
 mod maintain;
+mod metrics;
 mod owner;
+mod page;
 mod problem;
 mod stall;
 
@@ -32,6 +36,7 @@ pub use accept::serve;
 pub use api::Api;
 pub use body::{Body, BoxError, read};
 pub use connection::Peer;
+pub use guard::Guard;
 pub use limits::Limits;
 pub use listen::Listener;
 pub use owner::{Owner, OwnerInfo, OwnerSocket, owner_socket_path};

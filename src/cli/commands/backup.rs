@@ -35,7 +35,7 @@ impl Backup {
         // The owner may be in another directory.
         let to = absolute(&self.to).map_err(|error| Failure::io(self.to.display(), &error))?;
         let Some(to) = to.to_str() else {
-            return Err(Failure::Usage(format!("{}: give a path in UTF-8", to.display())));
+            return Err(Failure::usage(format_args!("{}: give a path in UTF-8", to.display())));
         };
         let mut service = Service::find(&self.target, &Options::new()).await?;
         let json = work(&mut service, "/v1/backup", serde_json::json!({ "to": to }), "backing up").await?;

@@ -73,5 +73,5 @@ fn told(report: &Report, tell: impl Fn(String) -> Result<(), Failure>) -> Result
     if report.damaged == 0 {
         return Ok(());
     }
-    Err(Failure::Failed(format!("{} damaged records are not in the export: see `idemstore verify`", report.damaged)))
+    Err(Failure::new(format_args!("{} damaged records are not in the export: see `idemstore verify`", report.damaged)))
 }

@@ -46,7 +46,9 @@ async fn work(service: &mut Service, path: &str, order: Value, doing: &'static s
 /// Reads an answer of the service.
 fn read<T: DeserializeOwned>(json: impl AsRef<[u8]>) -> Result<T, Failure> {
     let read = serde_json::from_slice(json.as_ref());
-    read.map_err(|error| Failure::Failed(format!("the owner's answer is not understood, it may be of another release: {error}")))
+    read.map_err(|error| {
+        Failure::new(format_args!("the owner's answer is not understood, it may be of another release: {error}"))
+    })
 }
 
 /// Milliseconds since the epoch.

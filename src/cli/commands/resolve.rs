@@ -99,7 +99,7 @@ impl Act {
     async fn run(self, outcome: &'static str, payload: Option<Box<RawValue>>) -> Result<(), Failure> {
         let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
         if !self.yes && !can_ask {
-            return Err(Failure::Usage("this changes what clients are told, and nobody is there to ask: add --yes".into()));
+            return Err(Failure::usage("this changes what clients are told, and nobody is there to ask: add --yes"));
         }
         let mut service = Service::find(&self.target, &Options::new()).await?;
         if !self.yes {
@@ -136,7 +136,7 @@ fn json(text: &str) -> Result<Box<RawValue>, Failure> {
         Some(path) => read(File::open(path).map_err(|error| Failure::io(format_args!("opening {path}"), &error))?, path)?,
     };
     let hint = "a text needs quotes of its own, as in '\"paid\"'";
-    serde_json::from_str(&json).map_err(|error| Failure::Usage(format!("the payload is not JSON: {error}; {hint}")))
+    serde_json::from_str(&json).map_err(|error| Failure::usage(format_args!("the payload is not JSON: {error}; {hint}")))
 }
 
 fn read(from: impl Read, name: &str) -> Result<String, Failure> {
@@ -144,7 +144,7 @@ fn read(from: impl Read, name: &str) -> Result<String, Failure> {
     let limit = PAYLOAD_BYTES_MAX as u64 + 1;
     from.take(limit).read_to_string(&mut text).map_err(|error| Failure::io(format_args!("reading {name}"), &error))?;
     if text.len() as u64 == limit {
-        return Err(Failure::Usage(format!("{name} is longer than {PAYLOAD_BYTES_MAX} bytes: no store takes that")));
+        return Err(Failure::usage(format_args!("{name} is longer than {PAYLOAD_BYTES_MAX} bytes: no store takes that")));
     }
     Ok(text)
 }
@@ -161,6 +161,6 @@ async fn confirm(question: &str) -> Result<(), Failure> {
     });
     match answered.await.as_deref().map(str::trim) {
         Ok("yes") => Ok(()),
-        _ => Err(Failure::Failed("nothing was changed".into())),
+        _ => Err(Failure::new("nothing was changed")),
     }
 }

@@ -62,11 +62,11 @@ async fn only_scope(service: &mut Service, key: &str) -> Result<String, Failure>
     let Found { scopes, damaged } = read(work(service, "/v1/find", order, "looking for the key").await?)?;
     match &scopes[..] {
         [scope] => Ok(scope.clone()),
-        [] if damaged > 0 => Err(Failure::Failed(format!("no scope has this key, but {damaged} records are damaged"))),
-        [] => Err(Failure::Failed("no scope has this key".into())),
+        [] if damaged > 0 => Err(Failure::new(format_args!("no scope has this key, but {damaged} records are damaged"))),
+        [] => Err(Failure::new("no scope has this key")),
         several => {
             let named: Vec<String> = several.iter().map(|scope| format!("--scope '{scope}'")).collect();
-            Err(Failure::Failed(format!("more than one scope has this key, add one of: {}", named.join(", "))))
+            Err(Failure::new(format_args!("more than one scope has this key, add one of: {}", named.join(", "))))
         }
     }
 }

@@ -53,7 +53,7 @@ impl Service {
 fn existing(db: &PathBuf) -> Result<PathBuf, Failure> {
     match db.canonicalize() {
         Ok(path) if path.is_file() => Ok(path),
-        Ok(path) => Err(Failure::Failed(format!("{}: is not a store file", path.display()))),
+        Ok(path) => Err(Failure::new(format_args!("{}: is not a store file", path.display()))),
         // What the store says of a file that was there once is worth more.
         Err(error) => {
             let lost = Store::open(db).err().filter(|lost| lost.to_string().contains("is gone"));
@@ -80,5 +80,5 @@ fn refused(error: &crate::Error) -> Failure {
         ErrorKind::Restored => ". To take it into use all the same, add --accept-restored",
         _ => "",
     };
-    Failure::Failed(format!("{error}{advice}"))
+    Failure::new(format_args!("{error}{advice}"))
 }

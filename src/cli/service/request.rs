@@ -46,14 +46,14 @@ pub(super) fn get(path: &str) -> Result<Request<Body>, Failure> {
 }
 
 pub(super) fn post(path: &str, order: &impl Serialize) -> Result<Request<Body>, Failure> {
-    let body = serde_json::to_vec(order).map_err(|error| Failure::Failed(format!("writing the request: {error}")))?;
+    let body = serde_json::to_vec(order).map_err(|error| Failure::new(format_args!("writing the request: {error}")))?;
     build(Method::POST, path, Body::full(body))
 }
 
 pub(super) fn build(method: Method, path: &str, body: Body) -> Result<Request<Body>, Failure> {
     let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
     let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-    request.map_err(|error| Failure::Failed(format!("making the request: {error}")))
+    request.map_err(|error| Failure::new(format_args!("making the request: {error}")))
 }
 
 /// Reads an answer to its end; a problem is a failure.
@@ -65,11 +65,11 @@ pub(super) async fn whole(answer: Answer) -> Result<Bytes, Failure> {
         return Ok(body);
     }
     let problem = serde_json::from_slice::<Problem>(&body);
-    Err(problem.map_or_else(|_| Failure::Failed(format!("the owner answered {status} without saying why")), Failure::from))
+    Err(problem.map_or_else(|_| Failure::new(format_args!("the owner answered {status} without saying why")), Failure::from))
 }
 
 pub(super) fn broken(error: &dyn std::error::Error) -> Failure {
-    Failure::Failed(format!("the owner's answer broke off, ask again: {error}"))
+    Failure::new(format_args!("the owner's answer broke off, ask again: {error}"))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Socket {
             sleep(LOOK_PAUSE).await;
         }
         let (db, pid) = (self.db.display(), self.owner.pid);
-        Err(Failure::Failed(format!(
+        Err(Failure::new(format_args!(
             "{db}: the process that answers beside it (pid {pid}) has another file open: the file was moved or replaced under it. \
              Stop that process, then look which file is the right one"
         )))
@@ -61,14 +61,14 @@ impl Socket {
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Answer, Failure> {
         // The owner closes a connection on which nothing comes for a while, and may have been started anew since.
         if self.connection.is_closed() {
-            self.connection = open(&self.db).await?.ok_or_else(|| Failure::Failed("the owner has gone: ask again".into()))?;
+            self.connection = open(&self.db).await?.ok_or_else(|| Failure::new("the owner has gone: ask again"))?;
             self.check().await?;
         }
         self.ask(request).await
     }
 
     async fn ask(&mut self, request: Request<Body>) -> Result<Answer, Failure> {
-        let failed = |error: hyper::Error| Failure::Failed(format!("asking the owner: {error}"));
+        let failed = |error: hyper::Error| Failure::new(format_args!("asking the owner: {error}"));
         self.connection.ready().await.map_err(failed)?;
         Ok(self.connection.send_request(request).await.map_err(failed)?.map(Body::new))
     }
@@ -90,5 +90,5 @@ async fn open(db: &Path) -> Result<Option<SendRequest<Body>>, Failure> {
 }
 
 fn not_an_owner(error: &dyn std::error::Error) -> Failure {
-    Failure::Failed(format!("whoever listens on the socket beside the store does not speak as its owner: {error}"))
+    Failure::new(format_args!("whoever listens on the socket beside the store does not speak as its owner: {error}"))
 }

@@ -76,9 +76,9 @@ impl Service {
 }
 
 fn read(line: &[u8]) -> Result<Line<'_>, Failure> {
-    serde_json::from_slice(line).map_err(|error| Failure::Failed(format!("the owner's answer is not understood: {error}")))
+    serde_json::from_slice(line).map_err(|error| Failure::new(format_args!("the owner's answer is not understood: {error}")))
 }
 
 fn cut_off() -> Failure {
-    Failure::Failed("the work was cut off, because the owner stopped or failed: do it again".into())
+    Failure::new("the work was cut off, because the owner stopped or failed: do it again")
 }
