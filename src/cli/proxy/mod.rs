@@ -6,7 +6,7 @@ mod tasks;
 
 pub(super) use args::Proxy;
 
-use super::{failure::Failure, token};
+use super::{failure::Failure, offered::Offered, output::note, token};
 use crate::{
     Store,
     server::{
@@ -48,6 +48,7 @@ impl Proxy {
             Some(address) => Some(Listener::tcp(address).await?),
             None => None,
         };
+        let offered = Offered::start(&self.db, api.clone()).await;
         self.announce(&public, admin.as_ref());
         let (tasks, limits) = (Tasks::new(), self.limits());
         let stop_wait = limits.stop_wait;
@@ -68,13 +69,14 @@ impl Proxy {
         if let Some(administering) = administering {
             let _ = administering.await;
         }
+        offered.stop().await;
         rates.abort();
         close(store).await
     }
 
     fn announce(&self, public: &Listener, admin: Option<&Listener>) {
         if self.scope_header.is_empty() {
-            eprintln!("{SHARED}");
+            note(SHARED);
         }
         let address = |listener: &Listener, asked: SocketAddr| listener.address().unwrap_or(asked);
         let mut lines = format!("listening on http://{}\n", address(public, self.listen));

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Options, Store,
-    cli::failure::Failure,
+    cli::{failure::Failure, output::note},
     limits::{LEASE, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX, RETENTION, WAIT_MAX},
     server::{
         Limits,
@@ -58,7 +58,7 @@ impl Args {
         let (body_bytes, response_bytes) = (usize_of(self.max_body), self.response_bytes_max());
         let longest = body_bytes.saturating_add(response_bytes).saturating_mul(LONGEST_AT_A_TIME);
         let hooks = Hooks::new().on_unrecorded(|key, error| {
-            eprintln!("idemstore: {key}: the upstream answered, and its answer could not be stored, so a retry finds it unknown: {error}");
+            note(format_args!("idemstore: {key}: the upstream answered, and its answer could not be stored: {error}"));
         });
         let principal = principal_of_headers(self.scope_header.iter().cloned());
         let mut layer = IdempotencyLayer::new(store, tasks.spawn(), principal)
