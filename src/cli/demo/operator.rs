@@ -35,7 +35,7 @@ struct Listed {
 /// Looks up each payment that did not end, and says how it did: what `idemstore stuck` and `idemstore resolve` do.
 pub(super) async fn settle(db: &Path, books: &Books) -> Result<Settled, Failure> {
     let target = Target { db: db.to_owned(), json: false, accept_restored: false };
-    let mut service = Service::find(&target, &Options::new()).await?;
+    let mut service = Service::find_quietly(&target, &Options::new()).await?;
     let page = service.get("/v1/records?state=in_flight&limit=1000").await?;
     let page: Page = serde_json::from_slice(&page).map_err(|error| Failure::new(format_args!("reading the records: {error}")))?;
     let charges = books.read()?;
