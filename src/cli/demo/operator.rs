@@ -41,16 +41,14 @@ pub(super) async fn settle(db: &Path, books: &Books) -> Result<Settled, Failure>
     let charges = books.read()?;
     let mut settled = Settled::default();
     for Listed { scope, key } in page.records {
-        let order = match charges.get(&key).and_then(|charges| charges.first()) {
-            Some(charge) => {
-                settled.charged += 1;
-                let response = json!({ "status": 201, "body": charge });
-                json!({ "scope": scope, "key": key, "outcome": "completed", "payload": response, "reason": "it is in the books" })
-            }
-            None => {
-                settled.not_charged += 1;
-                json!({ "scope": scope, "key": key, "outcome": "released", "reason": "it is not in the books" })
-            }
+        let charge = charges.get(&key).and_then(|charges| charges.first());
+        let order = if let Some(charge) = charge {
+            settled.charged += 1;
+            let response = json!({ "status": 201, "body": charge });
+            json!({ "scope": scope, "key": key, "outcome": "completed", "payload": response, "reason": "it is in the books" })
+        } else {
+            settled.not_charged += 1;
+            json!({ "scope": scope, "key": key, "outcome": "released", "reason": "it is not in the books" })
         };
         resolve(&mut service, &order).await?;
     }
