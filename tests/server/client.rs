@@ -179,17 +179,14 @@ impl Client {
 
 /// Writes a request.
 pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut request = format!("{method} {target} HTTP/1.1\r\n");
+    let mut lines = vec![format!("{method} {target} HTTP/1.1")];
     let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
     if !has("host") {
-        request.push_str("host: 127.0.0.1\r\n");
+        lines.push("host: 127.0.0.1".to_owned());
     }
     if !has("content-length") && !has("transfer-encoding") {
-        request.push_str(&format!("content-length: {}\r\n", body.len()));
+        lines.push(format!("content-length: {}", body.len()));
     }
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
-    [request.as_bytes(), body].concat()
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    [lines.join("\r\n").as_bytes(), b"\r\n\r\n", body].concat()
 }

@@ -76,9 +76,8 @@ fn a_body_and_its_length_have_to_fit() {
     let program = place.serve(&[]);
     let body = begin("a").to_string();
     // Chunked, in small pieces.
-    let chunks: String =
-        body.as_bytes().chunks(3).map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))).collect();
-    let chunked = format!("{chunks}0\r\n\r\n");
+    let chunk = |bytes: &[u8]| format!("{:x}\r\n{}\r\n", bytes.len(), String::from_utf8_lossy(bytes));
+    let chunked = [body.as_bytes().chunks(3).map(chunk).collect::<Vec<_>>().concat(), chunk(b"")].concat();
     let answer = program.connect().ask("POST", "/v1/begin", &[("transfer-encoding", "chunked")], chunked.as_bytes()).unwrap();
     answer.check(201);
     // One that breaks off begins nothing.

@@ -16,9 +16,12 @@ fn an_attempt_of_a_killed_server_is_taken_over_at_once_with_its_checkpoint() {
     assert_eq!(program.kill().signal(), Some(9));
 
     let program = place.serve(&[]);
-    let taken = program.post_json("/v1/begin", &begin("marked")).check(201).json();
-    assert_eq!((&taken["answer"], &taken["attempt"], &taken["checkpoint"]), (&json!("takeover"), &json!(2), &mark["data"]));
-    assert!(taken["token"].as_u64() > Some(token));
+    let takeover = program.post_json("/v1/begin", &begin("marked")).check(201).json();
+    assert_eq!(
+        (&takeover["answer"], &takeover["attempt"], &takeover["checkpoint"]),
+        (&json!("takeover"), &json!(2), &mark["data"])
+    );
+    assert!(takeover["token"].as_u64() > Some(token));
     let plain = program.post_json("/v1/begin", &begin("plain")).check(201).json();
     assert_eq!((&plain["answer"], &plain["checkpoint"]), (&json!("takeover"), &json!(null)));
     assert_eq!(program.post_json("/v1/begin", &begin("done")).check(200).field("payload"), "receipt 7");

@@ -130,7 +130,9 @@ fn killed_twenty_times_under_load_it_loses_nothing_and_has_no_two_holders() {
         assert_eq!(program.kill().signal(), Some(9));
         kills += 1;
         // To the end of all journals: workers end when the server is gone.
-        lines.iter().for_each(|line| acknowledged.note(&line));
+        for line in &lines {
+            acknowledged.note(&line);
+        }
         for worker in &mut workers.0 {
             assert!(worker.wait().unwrap().success());
         }
@@ -158,7 +160,9 @@ fn a_loss_or_a_second_holder_would_be_noticed() {
     let noted = |lines: &[&str]| {
         std::panic::catch_unwind(|| {
             let mut acknowledged = Acknowledged::default();
-            lines.iter().for_each(|text| acknowledged.note(&line(text)));
+            for text in lines {
+                acknowledged.note(&line(text));
+            }
             acknowledged.check_holders();
             acknowledged
         })

@@ -36,7 +36,9 @@ fn works_when_it_is_told_to() {
     // The harness has begun a line.
     println!();
     let threads: Vec<_> = (0..THREADS).map(|n| thread::spawn(move || drop(work(address, seed * THREADS + n)))).collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 /// Works until the server is gone. A line is written only of what the server has acknowledged.
@@ -72,14 +74,14 @@ fn end(client: &mut Client, key: &str, token: u64, chance: u64) -> std::io::Resu
         body[name] = value;
         body.to_string()
     };
-    if chance % 3 == 0 {
+    if chance.is_multiple_of(3) {
         let answer = client.post("/v1/checkpoint", with("data", json!({"by": token})))?;
         match answer.status {
             200 => note(&json!({"marked": key, "token": token})),
             status => note(&json!({"unexpected": status, "body": answer.json()})),
         }
     }
-    if chance % 4 == 0 {
+    if chance.is_multiple_of(4) {
         return Ok(());
     }
     let payload = json!({"receipt": format!("{key} by {token}"), "pad": "x".repeat((chance % 2000) as usize)});
