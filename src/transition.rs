@@ -75,6 +75,8 @@ pub(crate) enum Answer {
     Released,
     Renewed {
         lease_expires_at: Timestamp,
+        /// The lease lasts less long than before: the holder gives it up.
+        is_cut_short: bool,
     },
     Marked,
     LeaseLost,
@@ -153,7 +155,8 @@ pub(crate) fn decide(record: Option<&Record>, command: &Command, now: Now, next_
             Some(record) => {
                 let terms = Terms { lease: *lease, retention: *retention, token: *token };
                 let renewed = terms.apply(record.clone(), now);
-                let answer = Answer::Renewed { lease_expires_at: renewed.lease_expires_at };
+                let lease_expires_at = renewed.lease_expires_at;
+                let answer = Answer::Renewed { lease_expires_at, is_cut_short: lease_expires_at < record.lease_expires_at };
                 Decision { answer, change: Change::Put(renewed) }
             }
             None => Answer::LeaseLost.alone(),
@@ -320,11 +323,13 @@ fn held_by(record: Option<&Record>, token: FencingToken) -> Option<&Record> {
     record.filter(|record| record.state == State::InFlight && record.token == token)
 }
 
-fn is_lapsed(record: &Record, now: Now) -> bool {
+/// Whether an attempt in flight may be taken over: nobody renewed its lease in time, or its process is gone.
+pub(crate) fn is_lapsed(record: &Record, now: Now) -> bool {
     record.incarnation != now.incarnation || record.lease_deadline_ms <= now.monotonic_ms
 }
 
-fn is_sweepable(record: &Record, now: Now) -> bool {
+/// Whether a sweep removes the record.
+pub(crate) fn is_sweepable(record: &Record, now: Now) -> bool {
     match record.state {
         State::InFlight => !record.is_held() && is_lapsed(record, now) && record.expires_at <= now.wall,
         State::Completed | State::Failed => is_expired(record, now),

@@ -25,9 +25,12 @@ mod figures;
 mod guard;
 mod limits;
 mod listen;
+mod maintain;
 mod metrics;
+mod owner;
 mod page;
 mod problem;
+pub mod proxy;
 mod stall;
 
 pub use accept::serve;
@@ -37,4 +40,5 @@ pub use connection::Peer;
 pub use guard::Guard;
 pub use limits::Limits;
 pub use listen::Listener;
+pub use owner::{Owner, OwnerInfo, OwnerSocket, owner_socket_path};
 pub use problem::Problem;
