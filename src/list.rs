@@ -163,6 +163,26 @@ impl Store {
         Ok(page)
     }
 
+    /// Returns whether a record is in flight and nobody has the right to run it: its lease has lapsed, or its process is gone. The next
+    /// begin is a [`Takeover`](crate::Begin::Takeover), and [`resolve`](Store::resolve) can end it.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};
+    /// # use std::time::Duration;
+    /// # let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// # let store = Options::new().clock(clock.clone()).lease(Duration::from_secs(30)).in_memory()?;
+    /// # let key = Key::new("shop", "pay_1")?;
+    /// drop(store.begin(&key, Fingerprint::of(&[b"100 EUR"]))?); // whoever ran it is gone
+    /// let record = store.get(&key)?.expect("it was begun");
+    /// assert!(!store.is_lapsed(&record));
+    /// clock.advance(Duration::from_secs(30));
+    /// assert!(store.is_lapsed(&record));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn is_lapsed(&self, record: &Record) -> bool {
+        is_lapsed_in_flight(record, self.shared().now())
+    }
+
     /// Returns up to `limit` audit rows (at most 1000) from number `from` on: what operators resolved, and why. See
     /// [`resolve`](Store::resolve) for an example.
     ///
@@ -173,6 +193,10 @@ impl Store {
         let rows = self.shared().storage.audit_rows(from, limit);
         rows.map_err(|error| error.into_error("reading the audit"))
     }
+}
+
+fn is_lapsed_in_flight(record: &Record, now: Now) -> bool {
+    record.state == State::InFlight && is_lapsed(record, now)
 }
 
 impl Page {
@@ -200,7 +224,7 @@ impl RecordInfo {
             ended_at: record.ended_at(),
             lease_expires_at: record.lease_expires_at,
             expires_at: record.expires_at(),
-            is_lapsed: record.state == State::InFlight && is_lapsed(record, now),
+            is_lapsed: is_lapsed_in_flight(record, now),
             has_checkpoint: record.checkpoint.is_some(),
             payload_bytes: record.payload.len(),
         }
