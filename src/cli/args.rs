@@ -1,12 +1,17 @@
 //! The arguments, as clap reads them.
 
-use super::serve::Serve;
+use super::{
+    commands::{Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify},
+    serve::Serve,
+};
 use clap::{Args as ArgsOf, Parser, Subcommand};
 use std::path::PathBuf;
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 could not be done, or `verify` found damage; 2 wrong arguments.";
+
 /// A crash-safe idempotency store for any server: a payment runs at most once, and its outcome is replayed.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -14,10 +19,23 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve the HTTP/JSON API.
     Serve(Serve),
     /// Put idempotency in front of any HTTP server.
     Proxy(Proxy),
+    List(List),
+    Show(Show),
+    Stuck(Stuck),
+    Resolve(Resolve),
+    Release(Release),
+    Audit(Audit),
+    Stats(Stats),
+    Sweep(Sweep),
+    Verify(Verify),
+    Backup(Backup),
+    Compact(Compact),
+    Export(Export),
+    Import(Import),
+    Completions(Completions),
 }
 
 #[derive(Debug, ArgsOf)]
