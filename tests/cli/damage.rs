@@ -16,7 +16,9 @@ fn damaged() -> Place {
     let wanted = b"b-receipt-";
     let found: Vec<usize> = (0..bytes.len() - wanted.len()).filter(|&at| bytes[at..].starts_with(wanted)).collect();
     assert!(!found.is_empty());
-    found.into_iter().for_each(|at| bytes[at] ^= 4);
+    for at in found {
+        bytes[at] ^= 4;
+    }
     fs::write(&place.db, bytes).unwrap();
     place
 }
