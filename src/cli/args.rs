@@ -2,10 +2,11 @@
 
 use super::{
     commands::{Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify},
+    demo::{Demo, DemoShop},
+    proxy::Proxy,
     serve::Serve,
 };
-use clap::{Args as ArgsOf, Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 could not be done, or `verify` found damage; 2 wrong arguments.";
 
@@ -20,8 +21,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Serve(Serve),
-    /// Put idempotency in front of any HTTP server.
-    Proxy(Proxy),
+    Proxy(Box<Proxy>),
     List(List),
     Show(Show),
     Stuck(Stuck),
@@ -36,11 +36,7 @@ pub(super) enum Command {
     Export(Export),
     Import(Import),
     Completions(Completions),
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Proxy {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
+    Demo(Demo),
+    #[command(hide = true)]
+    DemoShop(DemoShop),
 }

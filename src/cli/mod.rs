@@ -5,9 +5,11 @@
 
 mod args;
 mod commands;
+mod demo;
 mod failure;
 mod offered;
 mod output;
+mod proxy;
 mod run;
 mod serve;
 mod service;
@@ -30,7 +32,7 @@ pub fn main() -> ExitCode {
     crate::hide_caught_panics();
     match Args::parse().command {
         Command::Serve(command) => ended(command.run()),
-        Command::Proxy(_) => ExitCode::FAILURE,
+        Command::Proxy(command) => ended(command.run()),
         Command::List(command) => run(command.run()),
         Command::Show(command) => run(command.run()),
         Command::Stuck(command) => run(command.run()),
@@ -45,5 +47,7 @@ pub fn main() -> ExitCode {
         Command::Export(command) => run(command.run()),
         Command::Import(command) => run(command.run()),
         Command::Completions(command) => run(command.run()),
+        Command::Demo(command) => run(command.run()),
+        Command::DemoShop(command) => run(command.run()),
     }
 }

@@ -30,6 +30,7 @@ mod metrics;
 mod owner;
 mod page;
 mod problem;
+pub mod proxy;
 mod stall;
 
 pub use accept::serve;

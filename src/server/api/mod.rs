@@ -122,6 +122,11 @@ impl Api {
         response
     }
 
+    /// Counts an answer of another handler over the same store.
+    pub(in crate::server) fn count(&self, route: &'static str, status: u16, took: Duration) {
+        self.figures.answered(route, status, took);
+    }
+
     /// Lets those who wait for another attempt know at once how it stands: the server stops.
     pub fn stop_waiting(&self) {
         self.stop.send_replace(true);
