@@ -1,21 +1,14 @@
+//! Figures as text for Prometheus.
+
 use super::exposition::{Exposition, Kind};
 use crate::{AnswerCounts, Stats, Timestamp};
 use std::time::Duration;
 
-/// The `Content-Type` of [`metrics`].
-pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The `Content-Type` of the text.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Writes figures as Prometheus reads them, in seconds and bytes. No label is a scope, a key, or anything else that clients choose.
-///
-/// ```
-/// use idemstore::{Store, Timestamp, server::metrics};
-///
-/// let store = Store::in_memory()?;
-/// let text = metrics(&store.stats()?, Timestamp::from_millis(0));
-/// assert!(text.contains("\nidemstore_records{state=\"in_flight\"} 0\n"));
-/// # Ok::<(), idemstore::Error>(())
-/// ```
-pub fn metrics(stats: &Stats, now: Timestamp) -> String {
+pub(super) fn render(stats: &Stats, now: Timestamp) -> String {
     let mut exposition = Exposition::default();
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.family("idemstore_build_info", Kind::Gauge, "Always 1; the version is in the label.");
@@ -59,7 +52,9 @@ fn health(exposition: &mut Exposition, stats: &Stats, now: Timestamp) {
 fn records(exposition: &mut Exposition, stats: &Stats) {
     let states = [("in_flight", stats.in_flight), ("completed", stats.completed), ("failed", stats.failed)];
     exposition.family("idemstore_records", Kind::Gauge, "Records by state.");
-    states.iter().for_each(|(state, count)| exposition.sample("idemstore_records", &[("state", state)], count));
+    for (state, count) in states {
+        exposition.sample("idemstore_records", &[("state", state)], count);
+    }
     let record_bytes = "Bytes that keys and records take, without the overhead of the file.";
     exposition.single("idemstore_record_bytes", Kind::Gauge, record_bytes, stats.record_bytes);
     exposition.single("idemstore_file_bytes", Kind::Gauge, "Length of the store file.", stats.file_bytes);
@@ -84,7 +79,9 @@ fn answers(exposition: &mut Exposition, answers: &AnswerCounts) {
         ("refused", answers.refused),
     ];
     exposition.family("idemstore_answers_total", Kind::Counter, "How often each answer was given.");
-    counts.iter().for_each(|(answer, count)| exposition.sample("idemstore_answers_total", &[("answer", answer)], count));
+    for (answer, count) in counts {
+        exposition.sample("idemstore_answers_total", &[("answer", answer)], count);
+    }
 }
 
 fn commits(exposition: &mut Exposition, stats: &Stats) {

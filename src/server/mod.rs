@@ -1,9 +1,36 @@
 //! The store over HTTP: a JSON API for programs in any language, and a reverse proxy that gives the server behind it
 //! idempotency. Feature `server`.
+//!
+//! [`serve`] runs any handler of requests on any [`Listener`]s, within [`Limits`]. It needs a tokio runtime.
+//!
+//! ```
+//! use idemstore::server::{Body, Limits, Listener, serve};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let listener = Listener::tcp("127.0.0.1:0".parse()?).await?;
+//! let hello = |_request| async { http::Response::new(Body::full("hello")) };
+//! let stop = async { /* until a signal comes */ };
+//! serve(vec![listener], Limits::new(), hello, stop).await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod accept;
+mod body;
+mod connection;
 mod exposition;
+mod limits;
+mod listen;
 mod metrics;
 mod page;
+mod problem;
+mod stall;
 
-pub use metrics::{METRICS_CONTENT_TYPE, metrics};
-pub use page::page;
+pub use accept::serve;
+pub use body::{Body, BoxError, read};
+pub use connection::Peer;
+pub use limits::Limits;
+pub use listen::Listener;
+pub use problem::Problem;

@@ -1,3 +1,6 @@
+//! The operator's page.
+
+use super::{Body, Problem};
 use crate::{Result, random::hex_id};
 use bytes::Bytes;
 use http::{
@@ -46,26 +49,17 @@ const HEADERS: &[(&str, &str)] = &[
     ("cross-origin-opener-policy", "same-origin"),
 ];
 
-/// Makes the response with the operator page, for `GET /`.
+/// Answers with the operator page, in one piece: style and script are in it. It asks for nothing but the API, at addresses relative
+/// to its own, so that it works below any path that ends in a slash. There is no data in it, so a browser without the token gets it
+/// as well (with status 401), and it asks the person for the token.
 ///
-/// It is the whole page, in one piece: style and script are in it, and it asks for nothing but the API, at addresses relative to
-/// its own (`v1/stats`, `v1/records`, `v1/record`, `v1/audit`, `v1/resolve`), so that it works below any path that ends in a slash.
-/// There is no data in it. A server with a token answers a browser that has none with this page too, and status 401: the page
-/// then asks for the token.
-///
-/// Its content security policy lets run what is in it, by a nonce that is new with each response, and nothing else; a script cannot
-/// even make markup from text.
-///
-/// ```
-/// let page = idemstore::server::page()?;
-/// assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
-/// assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
-/// # Ok::<(), idemstore::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Io`](crate::ErrorKind::Io) when the operating system has no random numbers.
-pub fn page() -> Result<Response<Bytes>> {
+/// Its content security policy lets run what is in it, by a nonce that is new with each response, and nothing else; a script
+/// cannot even make markup from text.
+pub(super) fn answer() -> Response<Body> {
+    page().map_or_else(|error| Problem::from(error).into_response(), |page| page.map(Body::full))
+}
+
+fn page() -> Result<Response<Bytes>> {
     let nonce = hex_id("", "a nonce")?;
     let style = format!("<style nonce=\"{nonce}\">\n{STYLE}</style>");
     let script = format!("<script nonce=\"{nonce}\">\n{SCRIPT}</script>");

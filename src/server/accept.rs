@@ -1,0 +1,97 @@
+use super::{
+    Body, Limits, Listener, Peer,
+    connection::{self, Common},
+    listen::Stream,
+};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// After an accept that failed, for want of file descriptors as a rule: trying again at once would find none either.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers requests that come over `listeners`, until `stop` is ready. Then nothing more is accepted, idle connections are closed, the
+/// others get the answers that they wait for, and after [`Limits::stop_wait`] what is left is cut off.
+///
+/// Requests carry their [`Peer`] as an extension. When a client goes away, the future that makes its answer is dropped. See the
+/// [module](super) for an example.
+pub async fn serve<H, F>(listeners: Vec<Listener>, limits: Limits, handler: H, stop: impl Future<Output = ()>)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let stop_wait = limits.stop_wait;
+    let (stopping, is_stopping) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+    let common = Common { limits: Arc::new(limits), make_room: Arc::new(Notify::new()), stop: is_stopping };
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, handler.clone(), common.clone(), places.clone()));
+    }
+    stop.await;
+    let _ = stopping.send(true);
+    let ending = async {
+        // Each ends when its last connection has.
+        while accepting.join_next().await.is_some() {}
+    };
+    let _ = timeout(stop_wait, ending).await;
+}
+
+async fn accept<H, F>(listener: Listener, handler: H, common: Common, places: Arc<Semaphore>)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    // Dropping it ends them all.
+    let mut connections = JoinSet::new();
+    let mut stop = common.stop.clone();
+    {
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        loop {
+            while connections.try_join_next().is_some() {}
+            let next = async {
+                let place = take_place(&places, &common.make_room).await?;
+                Some((listener.accept().await, place))
+            };
+            let (accepted, place) = tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                next = next => match next {
+                    Some(next) => next,
+                    None => break,
+                },
+            };
+            let (handler, common) = (handler.clone(), common.clone());
+            match accepted {
+                Ok(Stream::Tcp(stream, peer)) => {
+                    connections.spawn(hold(place, connection::run(stream, Peer::Tcp(peer), handler, common)));
+                }
+                Ok(Stream::Unix(stream)) => {
+                    connections.spawn(hold(place, connection::run(stream, Peer::Unix, handler, common)));
+                }
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn hold(place: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {
+    connection.await;
+    drop(place);
+}
+
+/// Waits for a free place; when there is none, the connection that has been idle for longest is asked for its own.
+async fn take_place(places: &Arc<Semaphore>, make_room: &Notify) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = places.clone().try_acquire_owned() {
+        return Some(place);
+    }
+    make_room.notify_one();
+    places.clone().acquire_owned().await.ok()
+}
