@@ -99,6 +99,7 @@ pub mod client;
 pub mod conformance;
 mod error;
 mod fingerprint;
+mod histogram;
 mod interface;
 #[cfg(feature = "json")]
 pub mod json;

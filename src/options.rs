@@ -335,3 +335,29 @@ pub(crate) fn within<T: Copy + PartialOrd + fmt::Debug>(name: &str, value: T, ra
     }
     Err(Error::invalid(format!("{name} is {value:?}: give {:?} to {:?}", range.start(), range.end())))
 }
+
+impl Store {
+    /// Returns how long a grant lasts unless the caller asks for another length: [`Options::lease`].
+    ///
+    /// ```
+    /// # use idemstore::Options;
+    /// # use std::time::Duration;
+    /// let store = Options::new().lease(Duration::from_secs(5)).in_memory()?;
+    /// assert_eq!(store.default_lease(), Duration::from_secs(5));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn default_lease(&self) -> Duration {
+        self.shared().settings.lease
+    }
+
+    /// Returns the longest payload in bytes: [`Options::payload_bytes_max`].
+    ///
+    /// ```
+    /// let store = idemstore::Options::new().payload_bytes_max(1024).in_memory()?;
+    /// assert_eq!(store.payload_bytes_max(), 1024);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn payload_bytes_max(&self) -> usize {
+        self.shared().settings.payload_bytes_max
+    }
+}

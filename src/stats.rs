@@ -1,6 +1,6 @@
 use crate::{
-    ErrorKind, IoCounts, JournalStats, OutcomeKind, Result, Store, Timestamp, limits::OLDEST_EXAMINED_MAX, sync::Mutex,
-    transition::Answer,
+    ErrorKind, IoCounts, JournalStats, OutcomeKind, Result, Store, Timestamp, histogram::Histogram, limits::OLDEST_EXAMINED_MAX,
+    sync::Mutex, transition::Answer,
 };
 use std::time::Duration;
 
@@ -140,6 +140,36 @@ impl Store {
             is_poisoned: shared.poison.reason().is_some(),
         })
     }
+
+    /// Returns how often each answer was given since the open, without looking at the records: cheap enough to be asked often.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, Store};
+    /// # let store = Store::in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// assert_eq!(store.answers().fresh, 1);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn answers(&self) -> AnswerCounts {
+        self.shared().stats.snapshot().0
+    }
+
+    /// Returns whether the store takes commands, as far as it knows without trying; for a health check.
+    ///
+    /// ```
+    /// # let store = idemstore::Store::in_memory()?;
+    /// assert!(store.health().is_ok());
+    /// store.close()?;
+    /// assert_eq!(store.health().unwrap_err().kind(), idemstore::ErrorKind::Closed);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Poisoned`](ErrorKind::Poisoned), [`Closed`](ErrorKind::Closed).
+    pub fn health(&self) -> Result<()> {
+        self.shared().check_writable()
+    }
 }
 
 /// Where the figures are gathered.
@@ -196,7 +226,6 @@ impl StatsCell {
         commits.count += 1;
         commits.commands += commands as u64;
         commits.batch_max = commits.batch_max.max(commands as u64);
-        commits.max = commits.max.max(took);
     }
 
     /// Counts removed records.
@@ -207,91 +236,9 @@ impl StatsCell {
     fn snapshot(&self) -> (AnswerCounts, CommitStats, u64) {
         let gathered = self.0.lock();
         let mut commits = gathered.commits;
-        commits.p50 = gathered.latencies.quantile(50).min(commits.max);
-        commits.p99 = gathered.latencies.quantile(99).min(commits.max);
+        commits.p50 = gathered.latencies.quantile(50);
+        commits.p99 = gathered.latencies.quantile(99);
+        commits.max = gathered.latencies.max();
         (gathered.answers, commits, gathered.swept)
-    }
-}
-
-/// Counts durations in buckets whose width is an eighth of their power of two, in microseconds.
-#[derive(Debug)]
-struct Histogram {
-    buckets: Vec<u64>,
-    total: u64,
-}
-
-const STEPS: u32 = 8;
-const STEP_BITS: u32 = STEPS.trailing_zeros();
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { buckets: vec![0; (u64::BITS * STEPS) as usize], total: 0 }
-    }
-}
-
-impl Histogram {
-    fn add(&mut self, value: Duration) {
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        let bucket = usize::try_from(bucket_of(micros)).unwrap_or(usize::MAX);
-        if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += 1;
-            self.total += 1;
-        }
-    }
-
-    /// Returns what `percent` of the values do not exceed.
-    fn quantile(&self, percent: u64) -> Duration {
-        let wanted = (self.total * percent).div_ceil(100);
-        let mut seen = 0;
-        for (bucket, count) in (0..).zip(&self.buckets) {
-            seen += count;
-            if seen >= wanted && seen > 0 {
-                return Duration::from_micros(top_of(bucket));
-            }
-        }
-        Duration::ZERO
-    }
-}
-
-/// The bucket of a value: exact below 8, then 8 buckets for each power of two.
-fn bucket_of(value: u64) -> u32 {
-    if value < u64::from(STEPS) {
-        return u32::try_from(value).unwrap_or_default();
-    }
-    let shift = value.ilog2() - STEP_BITS;
-    let within = u32::try_from((value >> shift) & u64::from(STEPS - 1)).unwrap_or_default();
-    (shift + 1) * STEPS + within
-}
-
-/// The highest value of a bucket.
-fn top_of(bucket: u32) -> u64 {
-    if bucket < STEPS {
-        return bucket.into();
-    }
-    let shift = bucket / STEPS - 1;
-    let first = u128::from(STEPS + bucket % STEPS) << shift;
-    u64::try_from(first + (1u128 << shift) - 1).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_value_is_in_a_bucket_close_to_it() {
-        for value in (0..10_000).chain((0..60).map(|bit| 1 << bit)).chain([u64::MAX / 3, u64::MAX]) {
-            let top = top_of(bucket_of(value));
-            assert!(top >= value && top - value <= value / 8, "{value}: {top}");
-        }
-    }
-
-    #[test]
-    fn quantiles_bound_their_share() {
-        let mut histogram = Histogram::default();
-        assert_eq!(histogram.quantile(99), Duration::ZERO);
-        (1..=1000).for_each(|micros| histogram.add(Duration::from_micros(micros)));
-        let p50 = histogram.quantile(50).as_micros();
-        let p99 = histogram.quantile(99).as_micros();
-        assert!((500..=563).contains(&p50) && (990..=1114).contains(&p99), "{p50} {p99}");
     }
 }

@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them.
 
+use super::serve::Serve;
 use clap::{Args as ArgsOf, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -17,13 +18,6 @@ pub(super) enum Command {
     Serve(Serve),
     /// Put idempotency in front of any HTTP server.
     Proxy(Proxy),
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Serve {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
 }
 
 #[derive(Debug, ArgsOf)]

@@ -1,6 +1,11 @@
 //! The commands of the program `idemstore`. Feature `cli`.
 
 mod args;
+mod failure;
+mod serve;
+mod store_args;
+mod token;
+mod values;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -10,7 +15,12 @@ use std::process::ExitCode;
 ///
 /// The exit code is 0 when what was asked for is done, 1 when it could not be done, and 2 when the arguments were wrong.
 pub fn main() -> ExitCode {
-    match Args::parse().command {
-        Command::Serve(_) | Command::Proxy(_) => ExitCode::FAILURE,
+    let done = match Args::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Proxy(_) => return ExitCode::FAILURE,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
 }

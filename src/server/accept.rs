@@ -74,7 +74,10 @@ where
                 Ok(Stream::Unix(stream)) => {
                     connections.spawn(hold(place, connection::run(stream, Peer::Unix, handler, common)));
                 }
-                Err(_) => sleep(ACCEPT_PAUSE).await,
+                Err(_) => {
+                    common.make_room.notify_one();
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }

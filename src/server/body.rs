@@ -1,4 +1,8 @@
 use super::Problem;
+use crate::{
+    Error, ErrorKind,
+    tower::{Budget, Permit},
+};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
@@ -82,14 +86,31 @@ pub async fn read<B>(body: B, bytes_max: usize, wait: Duration) -> Result<Bytes,
 where
     B: http_body::Body<Data = Bytes>,
 {
+    Ok(receive(body, bytes_max, wait, &Budget::new(bytes_max)).await?.bytes)
+}
+
+/// The body of a request, and its part of the bytes that may be in memory.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _permit: Permit,
+}
+
+/// As [`read`], of a budget that requests share: `busy` (503) when that is spent.
+pub(super) async fn receive<B>(body: B, bytes_max: usize, wait: Duration, budget: &Budget) -> Result<Received, Problem>
+where
+    B: http_body::Body<Data = Bytes>,
+{
     let too_large = || {
         let detail = format!("body is longer than {bytes_max} bytes: send less, or raise the server's --max-body");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     };
+    let busy =
+        || Problem::from(Error::new(ErrorKind::Busy, "reading the body: too much is in memory already; send it again later"));
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
     let reading = async {
+        let mut permit = budget.take(0).ok_or_else(busy)?;
         let mut body = pin!(body);
         let mut read = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -99,12 +120,15 @@ where
             if data.len() > bytes_max - read.len() {
                 return Err(too_large());
             }
+            if !permit.grow(data.len()) {
+                return Err(busy());
+            }
             read.extend_from_slice(&data);
         }
-        Ok(read.freeze())
+        Ok(Received { bytes: read.freeze(), _permit: permit })
     };
-    let read = tokio::time::timeout(wait, reading).await;
-    read.unwrap_or_else(|_| {
+    let received = tokio::time::timeout(wait, reading).await;
+    received.unwrap_or_else(|_| {
         let detail = format!("body did not come within {wait:?}: send the request again");
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail))
     })

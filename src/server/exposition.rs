@@ -46,19 +46,16 @@ impl Exposition {
         self.sample(name, &[], value);
     }
 
-    /// Adds a distribution to a family of histograms: how many observations were in each bucket, by its inclusive upper bound,
-    /// and one more for those above; and the sum of all.
-    pub(super) fn distribution(&mut self, name: &str, labels: Labels<'_>, buckets: &[(f64, u64)], above: u64, sum: f64) {
-        let (bucket, mut seen) = (format!("{name}_bucket"), 0);
-        for (bound, count) in buckets {
-            seen += count;
-            let bound = bound.to_string();
-            self.sample(&bucket, &[labels, &[("le", &bound)]].concat(), seen);
+    /// Adds a distribution to a family of histograms: how many observations were at most each bound, how many there were, and
+    /// what they add up to.
+    pub(super) fn distribution(&mut self, name: &str, labels: Labels<'_>, up_to: &[(f64, u64)], count: u64, sum: f64) {
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in up_to {
+            self.sample(&bucket, &[labels, &[("le", &bound.to_string())]].concat(), count);
         }
-        let all = seen + above;
-        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), all);
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
         self.sample(&format!("{name}_sum"), labels, sum);
-        self.sample(&format!("{name}_count"), labels, all);
+        self.sample(&format!("{name}_count"), labels, count);
     }
 
     /// Returns the text.
@@ -100,9 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_cumulative_and_the_last_counts_all() {
+    fn the_last_bucket_counts_all() {
         let mut exposition = Exposition::default();
-        exposition.distribution("d", &[("route", "begin")], &[(0.001, 2), (0.5, 3)], 1, 2.25);
+        exposition.distribution("d", &[("route", "begin")], &[(0.001, 2), (0.5, 5)], 6, 2.25);
         let expected = [
             "d_bucket{route=\"begin\",le=\"0.001\"} 2",
             "d_bucket{route=\"begin\",le=\"0.5\"} 5",

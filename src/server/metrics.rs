@@ -1,24 +1,51 @@
 //! Figures as text for Prometheus.
 
-use super::exposition::{Exposition, Kind};
-use crate::{AnswerCounts, Stats, Timestamp};
+use super::{
+    exposition::{Exposition, Kind},
+    figures::Figures,
+};
+use crate::{AnswerCounts, Clock as _, Stats, SystemClock, Timestamp};
 use std::time::Duration;
 
-/// The `Content-Type` of the text.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Powers of two of microseconds between which durations are counted: from 128 µs to 34 s. The figures' own buckets end there, too.
+const BOUNDS_LOG2_MICROS: std::ops::RangeInclusive<u32> = 7..=25;
 
 /// Writes figures as Prometheus reads them, in seconds and bytes. No label is a scope, a key, or anything else that clients choose.
-pub(super) fn render(stats: &Stats, now: Timestamp) -> String {
+pub(super) fn render(stats: &Stats, figures: &Figures) -> String {
     let mut exposition = Exposition::default();
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     exposition.family("idemstore_build_info", Kind::Gauge, "Always 1; the version is in the label.");
     exposition.sample("idemstore_build_info", &version, 1);
-    health(&mut exposition, stats, now);
+    health(&mut exposition, stats, SystemClock::new().wall());
     records(&mut exposition, stats);
     answers(&mut exposition, &stats.answers);
     commits(&mut exposition, stats);
     storage(&mut exposition, stats);
+    requests(&mut exposition, figures);
     exposition.finish()
+}
+
+fn requests(exposition: &mut Exposition, figures: &Figures) {
+    let routes = figures.routes();
+    let name = "idemstore_http_requests_total";
+    exposition.family(name, Kind::Counter, "Requests to the API by route and status.");
+    for (route, figures) in &routes {
+        for (status, count) in &figures.statuses {
+            exposition.sample(name, &[("route", *route), ("status", &status.to_string())], count);
+        }
+    }
+    let name = "idemstore_http_request_duration_seconds";
+    exposition.family(
+        name,
+        Kind::Histogram,
+        "From the head of a request to that of its answer, waiting for another attempt included.",
+    );
+    for (route, figures) in &routes {
+        let latency = &figures.latency;
+        let bounds = BOUNDS_LOG2_MICROS.map(|log2| Duration::from_micros(1 << log2));
+        let up_to: Vec<_> = bounds.map(|bound| (bound.as_secs_f64(), latency.count_up_to(bound))).collect();
+        exposition.distribution(name, &[("route", *route)], &up_to, latency.count(), latency.sum().as_secs_f64());
+    }
 }
 
 fn health(exposition: &mut Exposition, stats: &Stats, now: Timestamp) {
@@ -50,9 +77,9 @@ fn health(exposition: &mut Exposition, stats: &Stats, now: Timestamp) {
 }
 
 fn records(exposition: &mut Exposition, stats: &Stats) {
-    let states = [("in_flight", stats.in_flight), ("completed", stats.completed), ("failed", stats.failed)];
+    let counts = [("in_flight", stats.in_flight), ("completed", stats.completed), ("failed", stats.failed)];
     exposition.family("idemstore_records", Kind::Gauge, "Records by state.");
-    for (state, count) in states {
+    for (state, count) in counts {
         exposition.sample("idemstore_records", &[("state", state)], count);
     }
     let record_bytes = "Bytes that keys and records take, without the overhead of the file.";
@@ -114,4 +141,109 @@ fn storage(exposition: &mut Exposition, stats: &Stats) {
     exposition.single("idemstore_journal_records", Kind::Gauge, records, journal.records);
     let bytes = "Bytes in use in the segment that is being written.";
     exposition.single("idemstore_journal_segment_bytes", Kind::Gauge, bytes, journal.segment_bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fingerprint, Key, Store};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn rendered() -> String {
+        let store = Store::in_memory().unwrap();
+        let key = Key::new("a scope", "a key").unwrap();
+        drop(store.begin(&key, Fingerprint::of(&[b"request"])).unwrap());
+        let figures = Figures::default();
+        figures.answered("begin", 201, Duration::from_micros(200));
+        figures.answered("begin", 409, Duration::from_secs(60));
+        render(&store.stats().unwrap(), &figures)
+    }
+
+    /// Reads the text as Prometheus does: families in one piece, announced by their help and type. Returns their types.
+    fn families(text: &str) -> BTreeMap<String, String> {
+        let (mut families, mut series) = (BTreeMap::new(), BTreeSet::new());
+        let mut last = String::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(help.ends_with('.') && !families.contains_key(name), "{line}");
+                name.clone_into(&mut last);
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert_eq!(name, last, "the type follows the help");
+                families.insert(name.to_owned(), kind.to_owned());
+            } else {
+                let (of, value) = line.rsplit_once(' ').unwrap();
+                let name = of.split('{').next().unwrap();
+                assert!(["", "_bucket", "_sum", "_count"].iter().any(|suffix| name == format!("{last}{suffix}")), "{line}");
+                assert!(value.parse::<f64>().unwrap() >= 0.0 && series.insert(of.to_owned()), "{line}");
+            }
+        }
+        families
+    }
+
+    #[test]
+    fn each_family_has_a_name_that_tells_its_kind_and_its_unit() {
+        let families = families(&rendered());
+        assert!(families.len() > 25, "{families:?}");
+        for (name, kind) in &families {
+            assert!(name.starts_with("idemstore_"), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            assert!(!["_ms", "_us", "_millis", "_kb"].iter().any(|unit| name.contains(unit)), "{name} is in a base unit");
+        }
+    }
+
+    #[test]
+    fn figures_are_those_of_the_store_and_of_the_requests() {
+        let text = rendered();
+        for line in [
+            "idemstore_records{state=\"in_flight\"} 1",
+            "idemstore_answers_total{answer=\"fresh\"} 1",
+            "idemstore_poisoned 0",
+            "idemstore_http_requests_total{route=\"begin\",status=\"409\"} 1",
+            "idemstore_http_request_duration_seconds_bucket{route=\"begin\",le=\"0.000128\"} 0",
+            "idemstore_http_request_duration_seconds_bucket{route=\"begin\",le=\"0.000256\"} 1",
+            "idemstore_http_request_duration_seconds_bucket{route=\"begin\",le=\"33.554432\"} 1",
+            "idemstore_http_request_duration_seconds_bucket{route=\"begin\",le=\"+Inf\"} 2",
+            "idemstore_http_request_duration_seconds_sum{route=\"begin\"} 60.0002",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_scope_and_no_key_is_told() {
+        assert!(!rendered().contains("a scope") && !rendered().contains("a key"));
+    }
+
+    /// The names of metrics in a text.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("idemstore_")).collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_exist() {
+        let text = rendered();
+        let known = named(&text);
+        let unknown = |text| -> Vec<&str> { named(text).difference(&known).copied().collect() };
+        let (alerts, dashboard) = (include_str!("../docs/alerts.yml"), include_str!("../docs/grafana-dashboard.json"));
+        assert_eq!((unknown(alerts), unknown(dashboard)), (vec![], vec![]));
+        assert_eq!(unknown("rate(idemstore_begins_total[5m])"), ["idemstore_begins_total"]);
+        assert!(named(alerts).len() > 8 && named(dashboard).len() > 15);
+        let panels = serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
+        assert!(panels["panels"].as_array().unwrap().len() > 10);
+    }
+
+    #[test]
+    fn each_alert_is_in_the_guide_and_each_of_the_guide_exists() {
+        fn alerts(text: &str, before: &str) -> BTreeSet<String> {
+            let rest = text.split(before).skip(1);
+            rest.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
+        }
+        let rules = alerts(include_str!("../docs/alerts.yml"), "- alert: ");
+        let guide = alerts(include_str!("../docs/operations.md"), "\n| `Idemstore").into_iter();
+        assert_eq!(guide.map(|name| format!("Idemstore{name}")).collect::<BTreeSet<_>>(), rules);
+        assert!(rules.len() > 8);
+    }
 }

@@ -1,7 +1,7 @@
 //! The store over HTTP: a JSON API for programs in any language, and a reverse proxy that gives the server behind it
 //! idempotency. Feature `server`.
 //!
-//! [`serve`] runs any handler of requests on any [`Listener`]s, within [`Limits`]. It needs a tokio runtime.
+//! [`Api`] answers requests; [`serve`] runs it, or any handler of requests, on any [`Listener`]s, within [`Limits`]. It needs a tokio runtime.
 //!
 //! ```
 //! use idemstore::server::{Body, Limits, Listener, serve};
@@ -18,19 +18,25 @@
 //! ```
 
 mod accept;
+mod api;
 mod body;
 mod connection;
 mod exposition;
+mod figures;
+mod guard;
 mod limits;
 mod listen;
 mod metrics;
 mod page;
 mod problem;
+mod recent;
 mod stall;
 
 pub use accept::serve;
+pub use api::Api;
 pub use body::{Body, BoxError, read};
 pub use connection::Peer;
+pub use guard::Guard;
 pub use limits::Limits;
 pub use listen::Listener;
 pub use problem::Problem;

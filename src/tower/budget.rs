@@ -24,7 +24,7 @@ struct Account {
 
 /// A part of the budget, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     account: Arc<Account>,
     bytes: usize,
 }
@@ -41,7 +41,7 @@ impl Budget {
     }
 
     /// Takes bytes, unless that would overdraw it.
-    pub(super) fn take(&self, bytes: usize) -> Option<Permit> {
+    pub(crate) fn take(&self, bytes: usize) -> Option<Permit> {
         let mut permit = Permit { account: self.0.clone(), bytes: 0 };
         permit.grow(bytes).then_some(permit)
     }
@@ -49,7 +49,7 @@ impl Budget {
 
 impl Permit {
     /// Takes more bytes; returns whether they were there.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let max = self.account.bytes_max;
         let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
         let is_taken = self.account.used.fetch_update(Relaxed, Relaxed, more).is_ok();

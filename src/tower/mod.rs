@@ -132,6 +132,8 @@ mod work;
 pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
 pub use budget::Budget;
+#[cfg(feature = "server")]
+pub(crate) use budget::Permit;
 pub use future::ResponseFuture;
 pub use header::{IDEMPOTENCY_KEY, KeyError, parse_idempotency_key};
 pub use hooks::{Duplicate, Hooks};

@@ -12,8 +12,8 @@ function openedByAddress() {
 async function readAudit({ scope, key }) {
   const rows = [];
   let from = null;
-  // Bounded; more resolutions of one key are not to be expected.
-  for (let pages = 0; pages < 20; pages += 1) {
+  // An answer looks at 1000 rows, and the store keeps 100,000.
+  for (let pages = 0; pages <= 100; pages += 1) {
     const page = await call(query("v1/audit", { scope, key, from, limit: 100 }));
     rows.push(...page.rows);
     from = page.next;

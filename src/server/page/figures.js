@@ -24,7 +24,8 @@ function sampleBetween(before, after) {
   return {
     at, begun, replayed, ended,
     hits: begun > 0 ? replayed / begun : null,
-    p50: ms(latencies.begin, "p50_us"), p99: ms(latencies.begin, "p99_us"), endP99: ms(latencies.complete, "p99_us"), commit: ms(commits, "p99_us"),
+    p50: ms(latencies.begin?.recent, "p50_us"), p99: ms(latencies.begin?.recent, "p99_us"),
+    endP99: ms(latencies.complete?.recent, "p99_us"), commit: ms(commits, "p99_us"),
   };
 }
 
@@ -33,7 +34,7 @@ const charts = [
     { name: "begins", of: ({ begun }) => begun }, { name: "ends", of: ({ ended }) => ended }, { name: "replays", of: ({ replayed }) => replayed },
   ] }),
   new Chart("Hit rate", { show: percent, mark: (value) => `${Math.round(value * 100)} %`, top: 0.1, ceiling: 1, note: "Replays among all begins", series: [{ name: "replays / begins", of: ({ hits }) => hits }] }),
-  new Chart("Latency", { show: duration, top: 0.5, note: "Of the requests to this server in the last minute, and of all commits to disk", series: [
+  new Chart("Latency", { show: duration, top: 0.5, note: "Of the requests of the last 10 to 20 seconds, and of all commits since the start", series: [
     { name: "begin p50", of: ({ p50 }) => p50 }, { name: "begin p99", of: ({ p99 }) => p99 }, { name: "complete p99", of: ({ endP99 }) => endP99 },
     { name: "commit p99", of: ({ commit }) => commit },
   ] }),
