@@ -13,7 +13,7 @@ const behind = (element) => {
   return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
 };
 const low = [];
-const top = document.querySelector("dialog[open]") ?? document.body;
+const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
 for (const element of top.querySelectorAll("*")) {
   const text = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim()).map((node) => node.data.trim()).join(" ");
   if (!text || !element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) || element.closest(":disabled, script, style, option, noscript")) continue;
@@ -30,7 +30,7 @@ return low;
 CRAMPED = """
 const found = [];
 if (document.documentElement.scrollWidth > innerWidth) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
-const top = document.querySelector("dialog[open]:last-of-type") ?? document.body;
+const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
 if (top.scrollWidth > innerWidth) found.push(`the dialog is ${top.scrollWidth} wide`);
 for (const element of top.querySelectorAll("button, input, select, textarea")) {
   const target = element.closest("label") ?? element;

@@ -94,7 +94,7 @@ def play_all(program, directory, chosen):
         rest = [
             scenes.filters_and_pages, scenes.text_of_clients_stays_text, scenes.tells_a_record_by_its_timeline,
             scenes.resolves_with_the_mouse, scenes.resolves_with_the_keyboard_alone, scenes.releases_after_a_second_thought,
-            scenes.says_why_a_live_lease_cannot_be_resolved, scenes.fits_a_phone, scenes.is_legible_and_named_in_light_and_dark,
+            scenes.says_why_a_live_lease_cannot_be_resolved, scenes.fits_a_phone, scenes.is_legible_and_named_in_light_and_dark, scenes.follows_the_wish_for_a_theme_and_for_rest,
             trouble.tells_of_a_poisoned_store_and_a_doubted_clock, trouble.pauses_while_nobody_looks,
         ]
         for scene in filter(lambda scene: wanted(scene.__name__), first + rest):
@@ -103,7 +103,7 @@ def play_all(program, directory, chosen):
             played += 1
     name = "asks_for_the_token_and_keeps_it_in_the_tab"
     if wanted(name):
-        with Server(program, directory / "guarded.idem", token="open sesame") as server:
+        with Server(program, directory / "guarded.idem", token="open-sesame") as server:
             server.end(scenes.SHOP, "paid")
             play(name, lambda browser: trouble.asks_for_the_token_and_keeps_it_in_the_tab(browser, server), lambda: server.url)
         played += 1

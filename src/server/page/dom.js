@@ -38,7 +38,7 @@ let toastTimer = 0;
 function toast(text) {
   const element = byId("toast");
   // Above a dialog that is open, where it would be inert otherwise.
-  (document.querySelector("dialog[open]:last-of-type") ?? document.body).append(element);
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(element);
   element.textContent = text;
   element.hidden = false;
   clearTimeout(toastTimer);
