@@ -2,6 +2,7 @@ use crate::{
     Error, FencingToken, Key, Record, Result, Scope, State, Store, Timestamp,
     limits::{LIST_EXAMINED_MAX, LIST_RECORDS_MAX},
     storage::{Position, ScanFilter, ScanRow},
+    transition::{Now, is_lapsed},
 };
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -57,6 +58,9 @@ pub struct RecordInfo {
     pub lease_expires_at: Timestamp,
     /// Until when the key is known, at least; `None` until it is ended or resolved.
     pub expires_at: Option<Timestamp>,
+    /// Whether it is in flight and nobody has the right to run it: its lease has lapsed, or its process is gone. The next begin is a
+    /// [`Takeover`](crate::Begin::Takeover), and [`resolve`](Store::resolve) can end it.
+    pub is_lapsed: bool,
     /// Whether a progress mark is set.
     pub has_checkpoint: bool,
     /// Bytes of the payload.
@@ -141,7 +145,7 @@ impl Store {
     pub fn list(&self, filter: &ListFilter, after: Option<&Cursor>) -> Result<Page> {
         crate::options::within("limit", filter.limit, &(1..=LIST_RECORDS_MAX))?;
         let shared = self.shared();
-        let (now, scan) = (shared.now().wall, filter.scan());
+        let (now, scan) = (shared.now(), filter.scan());
         let mut page = Page { records: Vec::new(), damaged: Vec::new(), next: after.cloned() };
         let mut examined = 0;
         while page.records.len() < filter.limit && examined < LIST_EXAMINED_MAX {
@@ -159,6 +163,26 @@ impl Store {
         Ok(page)
     }
 
+    /// Returns whether a record is in flight and nobody has the right to run it: its lease has lapsed, or its process is gone. The next
+    /// begin is a [`Takeover`](crate::Begin::Takeover), and [`resolve`](Store::resolve) can end it.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};
+    /// # use std::time::Duration;
+    /// # let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// # let store = Options::new().clock(clock.clone()).lease(Duration::from_secs(30)).in_memory()?;
+    /// # let key = Key::new("shop", "pay_1")?;
+    /// drop(store.begin(&key, Fingerprint::of(&[b"100 EUR"]))?); // whoever ran it is gone
+    /// let record = store.get(&key)?.expect("it was begun");
+    /// assert!(!store.is_lapsed(&record));
+    /// clock.advance(Duration::from_secs(30));
+    /// assert!(store.is_lapsed(&record));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn is_lapsed(&self, record: &Record) -> bool {
+        is_lapsed_in_flight(record, self.shared().now())
+    }
+
     /// Returns up to `limit` audit rows (at most 1000) from number `from` on: what operators resolved, and why. See
     /// [`resolve`](Store::resolve) for an example.
     ///
@@ -171,12 +195,16 @@ impl Store {
     }
 }
 
+fn is_lapsed_in_flight(record: &Record, now: Now) -> bool {
+    record.state == State::InFlight && is_lapsed(record, now)
+}
+
 impl Page {
-    fn add(&mut self, row: ScanRow, filter: &ListFilter, now: Timestamp) {
+    fn add(&mut self, row: ScanRow, filter: &ListFilter, now: Now) {
         match (row.key, row.record) {
             (Some(key), Ok(record)) => {
-                if filter.admits(&record, now) {
-                    self.records.push(RecordInfo::of(key, &record));
+                if filter.admits(&record, now.wall) {
+                    self.records.push(RecordInfo::of(key, &record, now));
                 }
             }
             (key, _) => self.damaged.push(key),
@@ -185,7 +213,7 @@ impl Page {
 }
 
 impl RecordInfo {
-    fn of(key: Key, record: &Record) -> Self {
+    fn of(key: Key, record: &Record, now: Now) -> Self {
         Self {
             key,
             state: record.state,
@@ -196,6 +224,7 @@ impl RecordInfo {
             ended_at: record.ended_at(),
             lease_expires_at: record.lease_expires_at,
             expires_at: record.expires_at(),
+            is_lapsed: is_lapsed_in_flight(record, now),
             has_checkpoint: record.checkpoint.is_some(),
             payload_bytes: record.payload.len(),
         }

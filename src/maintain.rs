@@ -161,6 +161,27 @@ impl Store {
         Ok(report)
     }
 
+    /// Returns which file the store is in now; a [compaction](Store::compact) changes it. Whoever asks for the owner of a file can
+    /// tell with this whether it has found that, or the owner of a file that had the same name before.
+    ///
+    /// ```
+    /// # use std::os::unix::fs::MetadataExt;
+    /// use idemstore::disk::FileId;
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("payments.idem");
+    /// # let store = idemstore::Store::create(&path)?;
+    ///
+    /// let file = std::fs::metadata(&path).unwrap();
+    /// assert_eq!(store.file_id()?, FileId(file.dev(), file.ino()));
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed).
+    pub fn file_id(&self) -> Result<crate::disk::FileId> {
+        self.shared().storage.file_id().map_err(|error| error.into_error("asking for the file"))
+    }
+
     /// Writes a consistent copy to a new file while the store works. The copy has mode 0600 and is durable when this
     /// returns; it opens only with [`Options::accept_restored`](crate::Options::accept_restored), because it does not know
     /// what began after it was made. Commands wait while the journal is brought into the store file, and not while that is copied.

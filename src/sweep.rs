@@ -2,13 +2,18 @@
 //! so a sweep cannot remove what a caller has just been granted.
 
 use crate::{
-    Result, Store,
+    Progress, Result, Store,
+    maintain::proceed,
     queue::{Message, SweepStep},
     shared::{Patience, Shared},
     storage::Position,
     timer::Job,
+    transition::is_sweepable,
 };
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+/// Records that a preview looks at in one view.
+const PREVIEW_RECORDS: usize = 512;
 
 /// Between two steps of one sweep at least, so that callers' commits get through; and as long as the step took, so that a
 /// sweep never has more than half of a slow disk.
@@ -77,6 +82,41 @@ impl Store {
                 None => return Ok(report),
             }
         }
+    }
+
+    /// Counts what a [`sweep`](Store::sweep) would remove now, and removes nothing. Looks at every record, while the store works.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp};
+    /// # use std::{ops::ControlFlow, time::Duration};
+    /// # let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// # let options = Options::new().clock(clock.clone()).retention(Duration::from_secs(60));
+    /// # let store = options.sweep_interval(None).in_memory()?;
+    /// # if let Begin::Fresh(lease) = store.begin(&Key::new("shop", "pay_1")?, Fingerprint::of(&[b"1"]))? {
+    /// #     lease.complete("done")?;
+    /// # }
+    /// # clock.advance(Duration::from_secs(60));
+    /// let preview = store.preview_sweep(|_| ControlFlow::Continue(()))?;
+    /// assert_eq!(preview.removed, 1);
+    /// assert_eq!(store.stats()?.completed, 1); // it is still there
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Corrupted`](crate::ErrorKind::Corrupted), [`Io`](crate::ErrorKind::Io), [`Closed`](crate::ErrorKind::Closed);
+    /// [`Stopped`](crate::ErrorKind::Stopped) by `on_progress`.
+    pub fn preview_sweep(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<SweepReport> {
+        let shared = self.shared();
+        let (now, total) = (shared.now(), shared.storage.counts().records());
+        let paused = shared.clock_doubted().is_some();
+        let mut report = SweepReport { paused, ..SweepReport::default() };
+        shared.storage.walk_pages(PREVIEW_RECORDS, |_, rows| {
+            report.examined += rows.len() as u64;
+            let removable = rows.iter().filter(|row| row.record.as_ref().is_ok_and(|record| is_sweepable(record, now)));
+            report.removed += if paused { 0 } else { removable.count() as u64 };
+            proceed(&mut on_progress, report.examined, total)
+        })?;
+        Ok(report)
     }
 }
 

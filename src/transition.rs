@@ -320,11 +320,13 @@ fn held_by(record: Option<&Record>, token: FencingToken) -> Option<&Record> {
     record.filter(|record| record.state == State::InFlight && record.token == token)
 }
 
-fn is_lapsed(record: &Record, now: Now) -> bool {
+/// Whether an attempt in flight may be taken over: nobody renewed its lease in time, or its process is gone.
+pub(crate) fn is_lapsed(record: &Record, now: Now) -> bool {
     record.incarnation != now.incarnation || record.lease_deadline_ms <= now.monotonic_ms
 }
 
-fn is_sweepable(record: &Record, now: Now) -> bool {
+/// Whether a sweep removes the record.
+pub(crate) fn is_sweepable(record: &Record, now: Now) -> bool {
     match record.state {
         State::InFlight => !record.is_held() && is_lapsed(record, now) && record.expires_at <= now.wall,
         State::Completed | State::Failed => is_expired(record, now),

@@ -1,12 +1,17 @@
 //! The arguments, as clap reads them.
 
-use super::serve::Serve;
-use clap::{Args as ArgsOf, Parser, Subcommand};
-use std::path::PathBuf;
+use super::{
+    commands::{Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify},
+    proxy::Proxy,
+    serve::Serve,
+};
+use clap::{Parser, Subcommand};
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 could not be done, or `verify` found damage; 2 wrong arguments.";
 
 /// A crash-safe idempotency store for any server: a payment runs at most once, and its outcome is replayed.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -14,15 +19,20 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve the HTTP/JSON API.
     Serve(Serve),
-    /// Put idempotency in front of any HTTP server.
-    Proxy(Proxy),
-}
-
-#[derive(Debug, ArgsOf)]
-pub(super) struct Proxy {
-    /// The store file; made if there is none.
-    #[arg(long, value_name = "PATH")]
-    pub(super) db: PathBuf,
+    Proxy(Box<Proxy>),
+    List(List),
+    Show(Show),
+    Stuck(Stuck),
+    Resolve(Resolve),
+    Release(Release),
+    Audit(Audit),
+    Stats(Stats),
+    Sweep(Sweep),
+    Verify(Verify),
+    Backup(Backup),
+    Compact(Compact),
+    Export(Export),
+    Import(Import),
+    Completions(Completions),
 }

@@ -1,28 +1,61 @@
+//! How a command fails, and the exit code that says so.
+
+use super::output::{escaped, note};
 use crate::Error;
 use std::{fmt, io, process::ExitCode};
 
-/// Why a command could not do what was asked for.
+/// Could not be done.
+const FAILED: u8 = 1;
+/// The arguments were wrong; clap uses the same.
+const USAGE: u8 = 2;
+
+/// Why a command was not done.
 #[derive(Debug)]
-pub(super) struct Failure {
-    message: String,
-    code: u8,
+pub(super) enum Failure {
+    /// The arguments do not fit together, or lack something.
+    Usage(String),
+    /// It could not be done.
+    Failed(String),
+    /// The store refused: `kind` of the problem and its detail.
+    Refused { kind: String, detail: String },
+    /// It was done, and what it found is bad; that has been told.
+    Found,
+    /// Whoever read the output has had enough.
+    ReaderGone,
 }
 
 impl Failure {
     /// It could not be done: exit code 1.
     pub(super) fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 1 }
+        Self::Failed(message.to_string())
     }
 
-    /// It was asked for in a wrong way: exit code 2, as clap has for arguments that it refuses.
+    /// It was asked for in a wrong way: exit code 2.
     pub(super) fn usage(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 2 }
+        Self::Usage(message.to_string())
+    }
+
+    /// Makes a failure of an I/O error, with its context.
+    pub(super) fn io(context: impl fmt::Display, error: &io::Error) -> Self {
+        Self::Failed(format!("{context}: {error}"))
+    }
+
+    /// Whether the store refused with this kind.
+    pub(super) fn is_kind(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { kind, .. } if kind == wanted)
     }
 
     /// Tells the person, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
-        eprintln!("idemstore: {}", self.message);
-        ExitCode::from(self.code)
+        let (code, message) = match self {
+            Self::Usage(message) => (USAGE, message),
+            Self::Failed(message) | Self::Refused { detail: message, .. } => (FAILED, message),
+            Self::Found => return FAILED.into(),
+            // `idemstore list | head` has done what was asked.
+            Self::ReaderGone => return ExitCode::SUCCESS,
+        };
+        note(format_args!("idemstore: {}", escaped(message)));
+        code.into()
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{failure::Failure, store_args::StoreArgs, token, values::bytes};
+use super::{failure::Failure, offered::Offered, store_args::StoreArgs, token, values::bytes};
 use crate::server::{Api, Guard, Limits, Listener, serve};
 use clap::Args;
 use http::Request;
@@ -64,6 +64,7 @@ impl Serve {
         }
         let limits = Limits { connections_max: self.max_connections.max(1), ..Limits::new() };
         let rates = tokio::spawn(api.clone().keep_rates());
+        let offered = Offered::start(&self.store.db, api.clone()).await;
         announce(bound);
         let stop = async {
             tokio::select! {
@@ -78,6 +79,7 @@ impl Serve {
             async move { api.answer(request).await }
         };
         serve(listeners, limits, handler, stop).await;
+        offered.stop().await;
         rates.abort();
         Ok(tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)??)
     }

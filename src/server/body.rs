@@ -8,11 +8,12 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use std::{
-    fmt,
+    fmt, io,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,6 +30,27 @@ impl Body {
     /// Makes a body of no bytes.
     pub fn empty() -> Self {
         Self::full(Bytes::new())
+    }
+
+    /// Makes a body of pieces that are sent as they come, of which `pieces` wait at most. It ends when the sender is dropped, and breaks
+    /// off at an error.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use http_body_util::BodyExt as _;
+    ///
+    /// let (pieces, body) = idemstore::server::Body::channel(2);
+    /// pieces.send(Ok("one, ".into())).await.unwrap();
+    /// pieces.send(Ok("two".into())).await.unwrap();
+    /// drop(pieces);
+    /// assert_eq!(body.collect().await.unwrap().to_bytes(), "one, two");
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn channel(pieces: usize) -> (Sender<io::Result<Bytes>>, Self) {
+        let (sender, receiver) = mpsc::channel(pieces);
+        (sender, Self::new(Pieces(receiver)))
     }
 
     /// Makes a body of any other.
@@ -61,6 +83,18 @@ impl http_body::Body for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Body")
+    }
+}
+
+/// What is sent to it.
+struct Pieces(Receiver<io::Result<Bytes>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }
 

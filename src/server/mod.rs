@@ -26,9 +26,12 @@ mod figures;
 mod guard;
 mod limits;
 mod listen;
+mod maintain;
 mod metrics;
+mod owner;
 mod page;
 mod problem;
+pub mod proxy;
 mod recent;
 mod stall;
 
@@ -39,4 +42,5 @@ pub use connection::Peer;
 pub use guard::Guard;
 pub use limits::Limits;
 pub use listen::Listener;
+pub use owner::{Owner, OwnerInfo, OwnerSocket, owner_socket_path};
 pub use problem::Problem;

@@ -75,8 +75,8 @@ impl Problem {
         &self.detail
     }
 
-    /// Makes the response.
-    pub fn into_response(self) -> Response<Body> {
+    /// Writes the body of the response.
+    pub(super) fn to_json(&self) -> Vec<u8> {
         let fields = Fields {
             r#type: format!("urn:idemstore:problem:{}", self.kind),
             title: self.kind.replace('_', " "),
@@ -85,8 +85,12 @@ impl Problem {
             kind: self.kind,
         };
         // Strings and a number: there is nothing in it that could not be written.
-        let body = serde_json::to_vec(&fields).unwrap_or_default();
-        let mut response = Response::new(Body::full(body));
+        serde_json::to_vec(&fields).unwrap_or_default()
+    }
+
+    /// Makes the response.
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::full(self.to_json()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

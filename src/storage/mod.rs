@@ -309,6 +309,11 @@ impl Storage {
         self.database.current()?.file.len().map_err(StorageError::Io)
     }
 
+    /// Returns which file the store is in; a compaction changes it.
+    pub(crate) fn file_id(&self) -> Result<disk::FileId, StorageError> {
+        Ok(self.database.current()?.id)
+    }
+
     /// Takes up or gives back the space that is kept for finishing.
     pub(crate) fn reserve(&self) -> &Reserve {
         &self.reserve

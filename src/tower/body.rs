@@ -96,6 +96,12 @@ impl<B: Body> Body for Either<B> {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { body } => body.size_hint(),
+            // HTTP/1.1 has no trailers where a length is known before.
+            Self::Read { frames, bytes, .. } if frames.back().is_some_and(Frame::is_trailers) => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(*bytes);
+                hint
+            }
             Self::Read { bytes, .. } => SizeHint::with_exact(*bytes),
         }
     }

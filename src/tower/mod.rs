@@ -84,7 +84,9 @@
 //!
 //! A crash, a panic, an `Err` of the service, a response that breaks off: the money may have moved. The key stays in flight, its lease
 //! is let lapse at once, and a retry is answered with 503 and `idempotency_outcome_unknown` until
-//! somebody finds out: [`Takeover::Reconcile`], or [`Store::resolve`](crate::Store::resolve) by hand. Each such retry counts as an attempt, up to
+//! somebody finds out: [`Takeover::Reconcile`], or [`Store::resolve`](crate::Store::resolve) by hand. With an empty payload that
+//! says that the request ended: a retry is answered with 410 and `idempotency_response_unknown`. With the feature `json` the payload
+//! may also be the response that a retry is to get: `{"status":201,"headers":{"etag":"1"},"body":{"charge":"ch_1"}}`. Each such retry counts as an attempt, up to
 //! [`Options::attempts_max`](crate::Options::attempts_max); after that the answer is the same, and only `resolve` helps.
 //!
 //! # Metrics and logs
@@ -121,6 +123,7 @@ mod policy;
 mod profile;
 mod refusal;
 mod replay;
+mod resolved;
 mod response;
 mod rules;
 mod scope;

@@ -112,7 +112,7 @@ fn grpc(refusal: &Refusal) -> Response<Bytes> {
         Refusal::KeyRequired | Refusal::KeyInvalid(_) | Refusal::BodyTooLarge { .. } => "3",
         Refusal::PrincipalUnknown => "7",
         Refusal::InFlight => "10",
-        Refusal::Mismatch | Refusal::ResponseNotStored(_) => "9",
+        Refusal::Mismatch | Refusal::ResponseNotStored(_) | Refusal::ResponseUnknown(_) => "9",
         Refusal::RecordUnreadable | Refusal::HandlerPanicked | Refusal::Misconfigured => "13",
         Refusal::BodyBroken | Refusal::OutcomeUnknown | Refusal::Overloaded | Refusal::StoreUnavailable => "14",
     };

@@ -1,4 +1,5 @@
 use super::KeyError;
+use crate::OutcomeKind;
 use http::StatusCode;
 
 /// Why the layer answers instead of the service.
@@ -13,6 +14,7 @@ use http::StatusCode;
 /// | `idempotency_principal_unknown` | 403 | no |
 /// | `idempotency_in_flight` | 409 | the same request, after `Retry-After` |
 /// | `idempotency_response_not_stored` | 410 | no: it ran, and its response is gone |
+/// | `idempotency_response_unknown` | 410 | no: somebody found out that it ended, and not with which response |
 /// | `idempotency_body_too_large` | 413 | no |
 /// | `idempotency_body_broken` | 400 | the same request |
 /// | `idempotency_conflict` | 422 | with another key |
@@ -39,6 +41,8 @@ pub enum Refusal {
     OutcomeUnknown,
     /// The request ran and ended with this status, but its response was too long to store. It is not run again.
     ResponseNotStored(StatusCode),
+    /// The request ran and ended so, as an operator found out later; its response is not known. It is not run again.
+    ResponseUnknown(OutcomeKind),
     /// What is stored for the key is not a response of this layer.
     RecordUnreadable,
     /// The body is longer than this many bytes.
@@ -69,6 +73,7 @@ impl Refusal {
             Self::Mismatch => "idempotency_conflict",
             Self::OutcomeUnknown => "idempotency_outcome_unknown",
             Self::ResponseNotStored(_) => "idempotency_response_not_stored",
+            Self::ResponseUnknown(_) => "idempotency_response_unknown",
             Self::RecordUnreadable => "idempotency_record_unreadable",
             Self::BodyTooLarge { .. } => "idempotency_body_too_large",
             Self::BodyBroken => "idempotency_body_broken",
@@ -86,7 +91,7 @@ impl Refusal {
             Self::PrincipalUnknown => StatusCode::FORBIDDEN,
             Self::InFlight => StatusCode::CONFLICT,
             Self::Mismatch => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::ResponseNotStored(_) => StatusCode::GONE,
+            Self::ResponseNotStored(_) | Self::ResponseUnknown(_) => StatusCode::GONE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RecordUnreadable | Self::HandlerPanicked | Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
             Self::OutcomeUnknown | Self::Overloaded | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,6 +116,12 @@ impl Refusal {
             }
             Self::ResponseNotStored(status) => {
                 format!("The request was processed with status {}, but its response was too long to keep.", status.as_u16())
+            }
+            Self::ResponseUnknown(OutcomeKind::Completed) => {
+                "The request was processed with success, as was found out later. Its response is not known.".to_owned()
+            }
+            Self::ResponseUnknown(OutcomeKind::Failed) => {
+                "The request failed for good, as was found out later. Its response is not known.".to_owned()
             }
             Self::RecordUnreadable => "What is stored for this key cannot be read.".to_owned(),
             Self::BodyTooLarge { bytes_max } => format!("The body is longer than {bytes_max} bytes."),

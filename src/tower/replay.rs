@@ -1,6 +1,7 @@
 use super::{
     Duplicate, Refusal, ResponseBody,
     budget::Permit,
+    resolved::{self, Resolved},
     response::{Stored, decode},
     settings::Settings,
 };
@@ -26,13 +27,23 @@ pub(super) fn replay<RB: Body>(
     mut permit: Permit,
 ) -> Result<Response<ResponseBody<RB>>, Refusal> {
     let replayed = Replayed { ended_at: outcome.ended_at(), expires_at: outcome.expires_at() };
+    let kind = outcome.kind();
     let payload = outcome.into_payload();
     // The payload is in memory until the client has read it.
     permit.shrink_to(payload.len());
     if !permit.grow_to(payload.len()) {
         return Err(Refusal::Overloaded);
     }
-    let recorded = decode(&payload).ok_or(Refusal::RecordUnreadable)?;
+    let recorded = match decode(&payload) {
+        Some(recorded) => recorded,
+        None => match resolved::read(&payload).ok_or(Refusal::RecordUnreadable)? {
+            Resolved::Response(recorded) => recorded,
+            Resolved::Ended => {
+                settings.hooks.duplicate(key, Duplicate::NotStored);
+                return Err(Refusal::ResponseUnknown(kind));
+            }
+        },
+    };
     let Some(Stored { headers, body, trailers }) = recorded.stored else {
         settings.hooks.duplicate(key, Duplicate::NotStored);
         return Err(Refusal::ResponseNotStored(recorded.status));

@@ -149,3 +149,21 @@ fn a_cursor_from_elsewhere_is_no_panic() {
         }
     }
 }
+
+#[test]
+fn an_attempt_whose_lease_lapsed_or_whose_process_is_gone_is_shown_as_lapsed() {
+    let lab = Lab::new();
+    let store = lab.create();
+    let (_old, ended) = (fresh(&store, "old"), fresh(&store, "ended"));
+    ended.complete("receipt").unwrap();
+    lab.clock.advance(LEASE);
+    let _new = fresh(&store, "new");
+    let lapsed = |store: &Store| -> Vec<(String, bool)> {
+        let records = store.list(&ListFilter::new(), None).unwrap().records;
+        records.iter().map(|record| (record.key.id().to_owned(), record.is_lapsed)).collect()
+    };
+    let named = |id: &str, is_lapsed| (id.to_owned(), is_lapsed);
+    assert_eq!(lapsed(&store), [named("ended", false), named("new", false), named("old", true)]);
+    store.close().unwrap();
+    assert_eq!(lapsed(&lab.open()), [named("ended", false), named("new", true), named("old", true)]);
+}

@@ -95,3 +95,29 @@ fn an_empty_store_is_swept_without_a_commit() {
     assert_eq!(store.sweep().unwrap(), idemstore::SweepReport::default());
     assert_eq!(store.stats().unwrap().commits.count, 0);
 }
+
+#[test]
+fn a_preview_counts_what_a_sweep_removes_and_removes_nothing() {
+    let lab = Lab::with(|options| options.sweep_batch(3));
+    let store = lab.create();
+    for n in 0..40 {
+        let lease = fresh(&store, &n.to_string());
+        match n % 4 {
+            0 => drop(lease.complete("").unwrap()),
+            1 => drop(lease.fail_for("", DAY * 3).unwrap()),
+            2 => lease.checkpoint("held").unwrap(),
+            _ => (),
+        }
+    }
+    for (step, removed) in [(MS, 0), (DAY, 10), (LEASE, 10), (DAY * 3, 10)] {
+        lab.clock.advance(step);
+        let before = store.stats().unwrap();
+        let preview = store.preview_sweep(go_on).unwrap();
+        let after = store.stats().unwrap();
+        assert_eq!((before.in_flight, before.completed, before.failed), (after.in_flight, after.completed, after.failed));
+        assert_eq!((preview.removed, preview.paused), (removed, false));
+        assert_eq!(store.sweep().unwrap().removed, preview.removed);
+    }
+    let error = store.preview_sweep(|_| std::ops::ControlFlow::Break(())).unwrap_err();
+    assert_eq!(error.kind(), idemstore::ErrorKind::Stopped);
+}

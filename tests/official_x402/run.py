@@ -3,8 +3,8 @@
 
 The clients are npm's @x402/fetch and PyPI's x402 with httpx and with requests; the facilitator is a mock without a chain.
 
-    python3 tests/official_x402/run.py                                   # all but the proxy
-    python3 tests/official_x402/run.py --proxy-command "idemstore proxy" # the official Express server behind the proxy, too
+    python3 tests/official_x402/run.py                                   # everything, with what is built here
+    python3 tests/official_x402/run.py --proxy-command "idemstore proxy" # another proxy
     python3 tests/official_x402/run.py baseline                          # one scenario
 
 Needs Python 3.11, Node 20 and the registries of both; exits with 77 where they are not to be had.
@@ -12,6 +12,7 @@ Needs Python 3.11, Node 20 and the registries of both; exits with 77 where they 
 
 import argparse
 import pathlib
+import shlex
 import signal
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import time
 import cases
 import manners
 from cases import Verdict, is_paid, new_id, play
-from stack import HERE, INSTALLED, Child, Client, build_paygate, complaints, install, skip
+from stack import HERE, INSTALLED, Child, Client, build_paygate, build_program, complaints, install, skip
 from stages import Express, Paygate, Proxied
 
 CLIENTS = {
@@ -38,6 +39,8 @@ def main():
     chosen = arguments.scenarios or list(SCENARIOS)
     if arguments.paygate is None and {"unprotected", "protected"} & set(chosen):
         arguments.paygate = build_paygate()
+    if arguments.proxy_command is None and "proxied" in chosen:
+        arguments.proxy_command = f"{shlex.quote(build_program())} proxy"
     started, checks, failed = time.monotonic(), 0, []
     try:
         with tempfile.TemporaryDirectory(prefix="official-x402-") as directory:
@@ -66,7 +69,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--paygate", help="the example `x402_paygate`; built unless given")
-    parser.add_argument("--proxy-command", help="how to start the proxy, without its options; skipped unless given")
+    parser.add_argument("--proxy-command", help="how to start the proxy, without its options; built unless given")
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(unknown)}")
@@ -101,9 +104,6 @@ def protected(arguments, directory, clients, verdict):
 
 def proxied(arguments, directory, clients, verdict):
     """The official server behind the proxy."""
-    if arguments.proxy_command is None:
-        print("  left out: no --proxy-command")
-        return
     stage = Proxied(directory, arguments.proxy_command)
     hold_for_every_client(stage, clients, verdict)
     play(cases.an_upstream_that_is_killed_after_the_charge_leaves_the_outcome_unknown, stage, clients[0], clients[1:], verdict)

@@ -78,7 +78,15 @@ def once(stamp, pins, command, directory):
 
 
 def build_paygate():
-    command = ["cargo", "build", "--example", "x402_paygate", "--features", "tower,x402", "--message-format=json"]
+    return build("--example", "x402_paygate", "--features", "tower,x402")
+
+
+def build_program():
+    return build("--bin", "idemstore", "--features", "cli")
+
+
+def build(*what):
+    command = ["cargo", "build", *what, "--message-format=json"]
     built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     artifacts = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
     return next(found["executable"] for found in artifacts if found.get("executable"))

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use idemstore::{
-    ErrorKind, Fingerprint, Key,
+    ErrorKind, Fingerprint, Key, OutcomeKind, Resolution,
     tower::{Conclusion, Hooks, StoreFailure},
 };
 use std::{
@@ -129,6 +129,32 @@ fn a_record_of_somebody_else_is_an_error_and_not_a_response() {
     lease.complete("not a response").unwrap();
     lab.send(&shop, post("a", "100")).is(500, "idempotency_record_unreadable");
     assert_eq!(lab.charges(), 0);
+}
+
+#[test]
+fn what_an_operator_found_out_is_what_a_retry_is_told() {
+    for (kind, payload, status, told) in [
+        (OutcomeKind::Completed, "", 410, "idempotency_response_unknown"),
+        (OutcomeKind::Failed, "", 410, "idempotency_response_unknown"),
+        #[cfg(feature = "json")]
+        (OutcomeKind::Completed, r#"{"status":201,"body":"charge 1"}"#, 201, "charge 1"),
+    ] {
+        let lab = Lab::new();
+        let shop = lab.shop_of(&lab.layer(), async |_, _| Err("the provider hung up".into()));
+        lab.try_send(&shop, post("a", "100")).unwrap_err();
+        lab.advance(LEFT);
+        lab.send(&shop, post("a", "100")).is(503, "idempotency_outcome_unknown");
+        lab.advance(LEFT);
+        let key = Key::new("tenant-7 POST /payments", "a").unwrap();
+        let resolution = match kind {
+            OutcomeKind::Completed => Resolution::Completed(payload.as_bytes()),
+            OutcomeKind::Failed => Resolution::Failed(payload.as_bytes()),
+        };
+        lab.store.resolve(&key, resolution, "asked the provider").unwrap();
+        let retry = lab.send(&shop, post("a", "100"));
+        assert_eq!(retry.status, status);
+        assert!(retry.body.contains(told), "{}", retry.body);
+    }
 }
 
 #[test]

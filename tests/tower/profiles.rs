@@ -80,6 +80,7 @@ fn every_refusal_has_a_code_of_its_own_and_a_status_of_an_error() {
         Refusal::Mismatch,
         Refusal::OutcomeUnknown,
         Refusal::ResponseNotStored(StatusCode::OK),
+        Refusal::ResponseUnknown(idemstore::OutcomeKind::Completed),
         Refusal::RecordUnreadable,
         Refusal::BodyTooLarge { bytes_max: 1 },
         Refusal::BodyBroken,

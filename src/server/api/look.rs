@@ -60,7 +60,7 @@ impl Api {
             let record = record.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{key}: there is no such record")))?;
             let outcome = record.outcome();
             let payload = outcome.as_ref().map(crate::Outcome::payload);
-            json(StatusCode::OK, &RecordFields::of_record(&key, &record, payload, shows_payload))
+            json(StatusCode::OK, &RecordFields::of_record(&key, &record, store.is_lapsed(&record), payload, shows_payload))
         })
         .await
     }

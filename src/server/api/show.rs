@@ -66,6 +66,7 @@ pub(super) struct RecordFields<'r> {
     ended_at: Option<u64>,
     lease_expires_at: u64,
     expires_at: Option<u64>,
+    is_lapsed: bool,
     has_checkpoint: bool,
     payload_bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +106,7 @@ impl<'r> RecordFields<'r> {
             ended_at: info.ended_at.map(crate::Timestamp::as_millis),
             lease_expires_at: info.lease_expires_at.as_millis(),
             expires_at: info.expires_at.map(crate::Timestamp::as_millis),
+            is_lapsed: info.is_lapsed,
             has_checkpoint: info.has_checkpoint,
             payload_bytes: info.payload_bytes,
             fingerprint: None,
@@ -114,7 +116,13 @@ impl<'r> RecordFields<'r> {
     }
 
     /// `payload` is what the outcome has, if it is to be shown.
-    pub(super) fn of_record(key: &'r Key, record: &'r Record, payload: Option<&'r [u8]>, shows_payload: bool) -> Self {
+    pub(super) fn of_record(
+        key: &'r Key,
+        record: &'r Record,
+        is_lapsed: bool,
+        payload: Option<&'r [u8]>,
+        shows_payload: bool,
+    ) -> Self {
         let (checkpoint, shown) = (Shown::of_any(record.checkpoint()), Shown::of_any(payload.filter(|_| shows_payload)));
         Self {
             scope: key.scope().as_str(),
@@ -127,6 +135,7 @@ impl<'r> RecordFields<'r> {
             ended_at: record.ended_at().map(crate::Timestamp::as_millis),
             lease_expires_at: record.lease_expires_at().as_millis(),
             expires_at: record.expires_at().map(crate::Timestamp::as_millis),
+            is_lapsed,
             has_checkpoint: record.checkpoint().is_some(),
             payload_bytes: payload.map_or(0, <[u8]>::len),
             fingerprint: Some(record.fingerprint().to_string()),

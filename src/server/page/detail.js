@@ -80,7 +80,7 @@ function ofRecord(record, text, audit) {
 function meaning(record) {
   if (record.state === "completed") return "It succeeded; every retry gets the stored payload.";
   if (record.state === "failed") return "It failed for good; every retry gets the stored payload.";
-  if (!isUnknown(record)) return "An attempt is running. If it dies, its lease lapses and you can resolve it here.";
+  if (!isUnknown(record)) return "An attempt is running. If it dies, its lease lapses, and then you can resolve it here.";
   return record.has_checkpoint
     ? "The attempt went silent after its checkpoint: its effect may have happened. Ask the provider, then resolve it."
     : "The attempt went silent: its effect is unknown. Ask the provider, then resolve it.";
@@ -93,13 +93,15 @@ function facts({ token: granted, attempt, fingerprint, payload_bytes, expires_at
 }
 
 function recordEvents(record) {
-  const { state, attempt, first_seen_at, started_at, ended_at, lease_expires_at, expires_at, has_checkpoint } = record;
+  const { state, attempt, first_seen_at, started_at, ended_at, lease_expires_at, expires_at, has_checkpoint, is_lapsed } = record;
   const events = [{ at: first_seen_at, title: "First seen", text: attempt === 1 ? "attempt 1 was granted" : "attempt 1 was granted; it never ended" }];
   if (attempt > 1) events.push({ at: started_at, title: "Takeover", text: `attempt ${attempt} was granted, with the effect of the one before unknown` });
   if (has_checkpoint) events.push({ at: started_at, title: "Checkpoint", text: "set by an attempt at a time that is not recorded: the effect may have started", loose: true });
   if (state === "in_flight") {
     const isOver = lease_expires_at <= serverNow();
-    events.push({ at: lease_expires_at, title: isOver ? "Lease lapsed" : "Lease lapses", text: isOver ? "and nobody ended the attempt" : "unless the attempt ends or renews it", tone: isOver ? "unknown" : null });
+    const isGone = is_lapsed && !isOver;
+    if (isGone) events.push({ at: started_at, title: "Process gone", text: "the process that gave the lease has ended since, so nobody holds it", tone: "unknown", loose: true });
+    else events.push({ at: lease_expires_at, title: isOver ? "Lease lapsed" : "Lease lapses", text: isOver ? "and nobody ended the attempt" : "unless the attempt ends or renews it", tone: isOver ? "unknown" : null });
   } else if (ended_at !== null) {
     events.push({ at: ended_at, title: state === "completed" ? "Completed" : "Failed", text: `${duration(Math.max(0, ended_at - started_at))} after the attempt began`, tone: state });
   }

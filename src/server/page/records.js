@@ -7,10 +7,9 @@ const SEARCHED = { records: 200, pages: 25 };
 /** `cursors`: where each page up to this one starts. `asked`: so that a late answer to an earlier question is dropped. */
 const list = { cursors: [null], next: null, asked: 0, scopes: new Set() };
 
-/** Nobody knows what became of it: its lease has lapsed, or the server that ran it is gone. */
-function isUnknown(record) {
-  const isGone = figures.stats !== null && record.started_at < figures.stats.started_at;
-  return record.state === "in_flight" && (isGone || record.lease_expires_at <= serverNow());
+/** Nobody knows what became of it: its lease has lapsed, perhaps since it was read, or the process that gave the lease is gone. */
+function isUnknown({ state, is_lapsed, lease_expires_at }) {
+  return state === "in_flight" && (is_lapsed || lease_expires_at <= serverNow());
 }
 
 const STATE_NAMES = { in_flight: "in flight", completed: "completed", failed: "failed", unknown: "unknown" };
@@ -99,7 +98,8 @@ function row(record) {
   return element;
 }
 
-function progress({ state, ended_at, started_at, lease_expires_at }) {
+function progress({ state, ended_at, started_at, lease_expires_at, is_lapsed }) {
+  if (state === "in_flight" && is_lapsed && lease_expires_at > serverNow()) return "its process is gone";
   if (state === "in_flight") return counting(lease_expires_at, (ms) => (ms < 0 ? `lease for ${age(-ms)}` : `lease lapsed ${age(ms)} ago`));
   return ended_at === null ? "ended" : h("span", { title: instant(ended_at) }, `ended after ${duration(Math.max(0, ended_at - started_at))}`);
 }

@@ -22,7 +22,7 @@ function openResolve(record, chosen) {
   const reason = h("textarea", { name: "reason", rows: "2", required: true, maxlength: String(REASON_BYTES_MAX), placeholder: "What you found out, and where" });
   const payloadText = h("textarea", { name: "payload", rows: "3", class: "code", spellcheck: "false", placeholder: '{"receipt": "…"}', "aria-describedby": "payload-help" });
   const payloadField = h("label", { class: "field" }, h("span", {}, "Payload for every retry (JSON)"), payloadText,
-    h("small", { id: "payload-help" }, "What your server would have stored. Empty means null."));
+    h("small", { id: "payload-help" }, "What your server would have stored; behind the proxy a response, such as ", h("code", {}, '{"status": 201, "body": {…}}'), ". Empty means null."));
   const sure = h("input", { type: "checkbox", name: "sure" });
   const sureLabel = h("label", { class: "sure" }, sure, h("span", {}, "I have made sure at the provider that nothing happened"));
   const complaint = h("p", { class: "field-error", role: "alert" });

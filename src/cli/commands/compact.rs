@@ -1,0 +1,40 @@
+use super::{read, work};
+use crate::{
+    Options,
+    cli::{
+        failure::Failure,
+        output::{bytes, note, print, print_json},
+        service::Service,
+        target::Target,
+    },
+};
+use clap::Args;
+use serde::Deserialize;
+
+/// Rewrites the file without the space and the bytes of removed records. Callers of a running owner wait meanwhile.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Compact {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    file_bytes_before: u64,
+    file_bytes: u64,
+}
+
+impl Compact {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let mut service = Service::find(&self.target, &Options::new()).await?;
+        if service.is_elsewhere() {
+            note("its callers wait until this is done");
+        }
+        let json = work(&mut service, "/v1/compact", serde_json::json!({}), "compacting").await?;
+        if self.target.json {
+            return print_json(json);
+        }
+        let report: Report = read(&json)?;
+        print(format!("{} before, {} now\n", bytes(report.file_bytes_before), bytes(report.file_bytes)))
+    }
+}

@@ -1,0 +1,77 @@
+use super::read;
+use crate::{
+    Options,
+    cli::{
+        failure::Failure,
+        output::{Bar, note, print, print_json},
+        service::{Service, Source},
+        target::Target,
+        whole_file::WholeFile,
+    },
+};
+use clap::Args;
+use serde::Deserialize;
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
+
+/// Writes every sound record as a line of JSON, payloads included. Ends with 1 when damaged ones were left out.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Export {
+    #[command(flatten)]
+    target: Target,
+    /// The new file, or - for stdout.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    exported: u64,
+    damaged: u64,
+}
+
+impl Export {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        if self.file.as_os_str() == "-" {
+            let json = self.write(io::stdout().lock(), |error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+                _ => Failure::io("writing the export", error),
+            });
+            return told(&read(json.await?)?, |text| {
+                note(text);
+                Ok(())
+            });
+        }
+        let failed = |error: &io::Error| Failure::io(format_args!("writing {}", self.file.display()), error);
+        let mut file = WholeFile::create(&self.file).map_err(|error| failed(&error))?;
+        let json = self.write(&mut file, failed).await?;
+        file.finish().map_err(|error| failed(&error))?;
+        if self.target.json {
+            print_json(&json)?;
+        }
+        told(&read(json)?, |text| if self.target.json { Ok(()) } else { print(text + "\n") })
+    }
+
+    /// Writes the records, and returns the report.
+    async fn write(&self, to: impl Write, failed: impl Fn(&io::Error) -> Failure) -> Result<String, Failure> {
+        let mut service = Service::find(&self.target, &Options::new()).await?;
+        let mut to = BufWriter::new(to);
+        let order = Source::Order(serde_json::json!({}));
+        let report = service.work("/v1/export", order, Bar::new("exporting"), |record| {
+            to.write_all(record.as_bytes()).and_then(|()| to.write_all(b"\n")).map_err(|error| failed(&error))
+        });
+        let report = report.await?;
+        to.flush().map_err(|error| failed(&error))?;
+        Ok(report)
+    }
+}
+
+fn told(report: &Report, tell: impl Fn(String) -> Result<(), Failure>) -> Result<(), Failure> {
+    tell(format!("exported {} records", report.exported))?;
+    if report.damaged == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!("{} damaged records are not in the export: see `idemstore verify`", report.damaged)))
+}

@@ -1,0 +1,166 @@
+use super::show;
+use crate::{
+    Options,
+    cli::{
+        failure::Failure,
+        output::{escaped, note, print, print_json},
+        service::Service,
+        target::Target,
+    },
+    limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX},
+};
+use clap::Args;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read},
+};
+use tokio::sync::oneshot;
+
+/// Says how an attempt ended whose lease has lapsed. Leaves an audit row with the reason.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Resolve {
+    #[command(flatten)]
+    act: Act,
+    #[command(flatten)]
+    outcome: Outcome,
+}
+
+/// Frees the key of an attempt whose lease has lapsed: nothing happened, and the next request runs it.
+///
+/// The same as `resolve --released`. Leaves an audit row with the reason.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Release {
+    #[command(flatten)]
+    act: Act,
+}
+
+#[derive(Debug, Args)]
+struct Act {
+    /// The key that the client sent.
+    key: String,
+    #[command(flatten)]
+    target: Target,
+    /// The key's scope; `idemstore show KEY` says it.
+    #[arg(long)]
+    scope: String,
+    /// How it is known, for those who ask later. 1 to 1024 bytes.
+    #[arg(long, value_name = "WHY", value_parser = reason)]
+    reason: String,
+    /// Do it without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Outcome {
+    /// It happened. Clients get this payload: JSON, or @FILE, or @- for stdin.
+    #[arg(long, value_name = "JSON|@FILE")]
+    completed: Option<String>,
+    /// It did not happen and never will. Clients get this payload: JSON, or @FILE, or @- for stdin.
+    #[arg(long, value_name = "JSON|@FILE")]
+    failed: Option<String>,
+    /// It did not happen, and the next request runs it.
+    #[arg(long)]
+    released: bool,
+}
+
+#[derive(Serialize)]
+struct Order<'o> {
+    scope: &'o str,
+    key: &'o str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Box<RawValue>>,
+    reason: &'o str,
+}
+
+impl Resolve {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let (outcome, payload) = match (self.outcome.completed, self.outcome.failed) {
+            (Some(payload), _) => ("completed", Some(payload)),
+            (None, Some(payload)) => ("failed", Some(payload)),
+            (None, None) => ("released", None),
+        };
+        let payload = payload.as_deref().map(json).transpose()?;
+        self.act.run(outcome, payload).await
+    }
+}
+
+impl Release {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        self.act.run("released", None).await
+    }
+}
+
+impl Act {
+    async fn run(self, outcome: &'static str, payload: Option<Box<RawValue>>) -> Result<(), Failure> {
+        let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !self.yes && !can_ask {
+            return Err(Failure::usage("this changes what clients are told, and nobody is there to ask: add --yes"));
+        }
+        let mut service = Service::find(&self.target, &Options::new()).await?;
+        if !self.yes {
+            match show::record(&mut service, &self.scope, &self.key, true).await {
+                Ok(record) => note(show::shown(&record)?),
+                // A damaged record can be released all the same.
+                Err(error) if error.is_kind("corrupted") => note("the record is damaged"),
+                Err(error) => return Err(error),
+            }
+            confirm(&format!("end this attempt as {outcome}?")).await?;
+        }
+        let order = Order { scope: &self.scope, key: &self.key, outcome, payload, reason: &self.reason };
+        let answer = service.post("/v1/resolve", &order).await?;
+        if self.target.json {
+            return print_json(answer);
+        }
+        let what = if outcome == "released" { "its next request runs it" } else { "clients get this answer from now on" };
+        print(format!("{} is {outcome}: {what}\n", escaped(&self.key)))
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=REASON_BYTES_MAX => Ok(text.to_owned()),
+        bytes => Err(format!("it has {bytes} bytes: give 1 to {REASON_BYTES_MAX}")),
+    }
+}
+
+/// Reads a payload: JSON on the command line, in a file, or on stdin.
+fn json(text: &str) -> Result<Box<RawValue>, Failure> {
+    let json = match text.strip_prefix('@') {
+        None => text.to_owned(),
+        Some("-") => read(io::stdin().lock(), "stdin")?,
+        Some(path) => read(File::open(path).map_err(|error| Failure::io(format_args!("opening {path}"), &error))?, path)?,
+    };
+    let hint = "a text needs quotes of its own, as in '\"paid\"'";
+    serde_json::from_str(&json).map_err(|error| Failure::usage(format_args!("the payload is not JSON: {error}; {hint}")))
+}
+
+fn read(from: impl Read, name: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let limit = PAYLOAD_BYTES_MAX as u64 + 1;
+    from.take(limit).read_to_string(&mut text).map_err(|error| Failure::io(format_args!("reading {name}"), &error))?;
+    if text.len() as u64 == limit {
+        return Err(Failure::usage(format_args!("{name} is longer than {PAYLOAD_BYTES_MAX} bytes: no store takes that")));
+    }
+    Ok(text)
+}
+
+/// Asks the person at the terminal.
+async fn confirm(question: &str) -> Result<(), Failure> {
+    note(format_args!("{question} Type yes:"));
+    let (answer, answered) = oneshot::channel();
+    // A thread of its own: a signal must be able to end the command while it waits here.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = io::stdin().read_line(&mut line);
+        let _ = answer.send(line);
+    });
+    match answered.await.as_deref().map(str::trim) {
+        Ok("yes") => Ok(()),
+        _ => Err(Failure::new("nothing was changed")),
+    }
+}

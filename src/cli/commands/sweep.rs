@@ -1,0 +1,52 @@
+use super::{read, work};
+use crate::{
+    Options,
+    cli::{
+        failure::Failure,
+        output::{note, print, print_json},
+        service::Service,
+        target::Target,
+    },
+};
+use clap::Args;
+use serde::Deserialize;
+
+/// Removes expired records now. A running owner does that by itself.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Sweep {
+    #[command(flatten)]
+    target: Target,
+    /// Only count what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    removed: u64,
+    paused: bool,
+}
+
+impl Sweep {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let mut service = Service::find(&self.target, &Options::new()).await?;
+        let nothing = serde_json::json!({});
+        let json = if self.dry_run {
+            work(&mut service, "/v1/preview-sweep", nothing, "counting").await?.into_bytes()
+        } else {
+            service.post("/v1/sweep", &nothing).await?.to_vec()
+        };
+        let report: Report = read(&json)?;
+        if report.paused {
+            note("the wall clock leapt ahead and is not believed yet, so nothing is removed: check the clock");
+        }
+        if self.target.json {
+            return print_json(json);
+        }
+        print(format!("{} {}\n", if self.dry_run { "would remove" } else { "removed" }, counted(report.removed)))
+    }
+}
+
+fn counted(records: u64) -> String {
+    if records == 1 { "1 record".to_owned() } else { format!("{records} records") }
+}

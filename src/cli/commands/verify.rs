@@ -1,0 +1,77 @@
+use super::{read, work};
+use crate::{
+    Options,
+    cli::{
+        failure::Failure,
+        output::{bytes, escaped, facts, print, print_json},
+        service::Service,
+        target::Target,
+    },
+};
+use clap::Args;
+use serde::Deserialize;
+
+/// Checks every record. Ends with 1 when anything is damaged.
+///
+/// A running owner does not read again what it has in memory: to check the whole file, stop it first.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Verify {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    is_sound: bool,
+    records: u64,
+    bytes: u64,
+    damaged: u64,
+    damaged_keys: Vec<Option<Named>>,
+    unindexed: u64,
+    astray: u64,
+    counts_match: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    scope: String,
+    key: String,
+}
+
+impl Verify {
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let mut service = Service::find(&self.target, &Options::new()).await?;
+        let json = work(&mut service, "/v1/verify", serde_json::json!({}), "verifying").await?;
+        let report: Report = read(&json)?;
+        let printed = if self.target.json { print_json(&json) } else { print(report.shown()) };
+        printed?;
+        if report.is_sound { Ok(()) } else { Err(Failure::Found) }
+    }
+}
+
+impl Report {
+    fn shown(&self) -> String {
+        let counts = match self.counts_match {
+            Some(true) => "match",
+            Some(false) => "do not match: export and import into a new store",
+            None => "not compared: the store changed meanwhile, or is damaged",
+        };
+        let mut text = facts([
+            ("result", if self.is_sound { "sound" } else { "DAMAGED" }.to_owned()),
+            ("records", self.records.to_string()),
+            ("size", bytes(self.bytes)),
+            ("damaged", self.damaged.to_string()),
+            ("unindexed", self.unindexed.to_string()),
+            ("astray", self.astray.to_string()),
+            ("counts", counts.to_owned()),
+        ]);
+        if !self.damaged_keys.is_empty() {
+            text += "\nDamaged, and used for as long as they are there:\n";
+        }
+        for named in &self.damaged_keys {
+            let named = named.as_ref().map(|named| format!("{}  {}", escaped(&named.scope), escaped(&named.key)));
+            text.extend(["  ", named.as_deref().unwrap_or("(the key itself cannot be read)"), "\n"]);
+        }
+        text
+    }
+}

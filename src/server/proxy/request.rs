@@ -1,0 +1,89 @@
+//! A request as the upstream is to get it.
+
+use super::{hop, target, target::Target};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header::HOST, request::Parts};
+use std::net::IpAddr;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Makes a client's request one that can be passed on; `client` is where it came from.
+pub(super) fn prepare(parts: &mut Parts, client: Option<IpAddr>) -> Target {
+    let target = target::resolve(parts);
+    if target != Target::Upstream {
+        return target;
+    }
+    let headers = &mut parts.headers;
+    // Before anything is added: the client must not be able to have it removed.
+    hop::end_request(headers);
+    hop::add_via(headers, parts.version);
+    if let Some(client) = client.and_then(|client| HeaderValue::from_str(&client.to_canonical().to_string()).ok()) {
+        add(headers, &X_FORWARDED_FOR, &client);
+    }
+    if let Some(host) = headers.get(HOST).cloned() {
+        add(headers, &X_FORWARDED_HOST, &host);
+    }
+    add(headers, &X_FORWARDED_PROTO, &HeaderValue::from_static("http"));
+    parts.version = Version::HTTP_11;
+    target
+}
+
+/// Makes a response one that can be passed on. Where it is recorded, this is what is recorded.
+pub(super) fn prepare_response(parts: &mut http::response::Parts) {
+    hop::end_response(&mut parts.headers);
+    hop::add_via(&mut parts.headers, parts.version);
+    parts.version = Version::HTTP_11;
+}
+
+/// Adds a member to a field that is a list, in one line: many servers read only one.
+fn add(headers: &mut HeaderMap, name: &HeaderName, member: &HeaderValue) {
+    let members: Vec<_> = headers.get_all(name).iter().chain([member]).map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&members.join(&b", "[..])) {
+        headers.insert(name, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn prepared(headers: &[(&str, &str)], client: &str) -> HeaderMap {
+        let mut request = Request::post("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        assert_eq!(prepare(&mut parts, Some(client.parse().unwrap())), Target::Upstream);
+        parts.headers
+    }
+
+    #[test]
+    fn the_upstream_hears_who_asked_for_what() {
+        let seen = prepared(&[("host", "shop.example")], "::ffff:192.0.2.7");
+        assert_eq!(seen["host"], "shop.example");
+        assert_eq!(seen["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(seen["x-forwarded-host"], "shop.example");
+        assert_eq!(seen["x-forwarded-proto"], "http");
+        assert_eq!(seen["via"], "1.1 idemstore");
+    }
+
+    #[test]
+    fn what_proxies_before_said_stays_in_front() {
+        let before =
+            [("host", "h"), ("x-forwarded-for", "a"), ("x-forwarded-for", "b"), ("x-forwarded-proto", "https"), ("via", "2 cdn")];
+        let seen = prepared(&before, "192.0.2.7");
+        assert_eq!(seen["x-forwarded-for"], "a, b, 192.0.2.7");
+        assert_eq!(seen["x-forwarded-proto"], "https, http");
+        assert_eq!(seen.get_all("via").iter().collect::<Vec<_>>(), ["2 cdn", "1.1 idemstore"]);
+    }
+
+    #[test]
+    fn a_client_cannot_have_removed_what_is_added() {
+        let named = ("connection", "x-forwarded-for, via, x-forwarded-host, x-forwarded-proto");
+        let seen = prepared(&[("host", "h"), named, ("x-forwarded-for", "forged")], "192.0.2.7");
+        assert_eq!(seen["x-forwarded-for"], "192.0.2.7");
+        assert!(seen.contains_key("via") && seen.contains_key("x-forwarded-host") && seen.contains_key("x-forwarded-proto"));
+    }
+}

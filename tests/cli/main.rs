@@ -1,0 +1,15 @@
+//! The program's commands, as a person or a script runs them: on a closed file, and through the process that has it open.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod arguments;
+mod backup;
+mod both_ways;
+mod completions;
+mod damage;
+mod hostile;
+mod http;
+mod owner;
+mod stuck;
+mod support;
+mod transfer;
+mod under_load;

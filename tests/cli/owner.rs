@@ -1,0 +1,110 @@
+//! Commands reach the process that has this very file open, and no other; and say so when they cannot.
+
+use crate::support::*;
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+};
+
+#[test]
+fn a_file_that_an_application_embeds_is_said_to_be_so() {
+    let place = Place::filled();
+    let store = place.open();
+    let said = place.run(&["list"]).failed(1);
+    let pid = format!("pid {}", std::process::id());
+    assert!(said.contains(&pid) && said.contains("embeds") && said.contains("Stop it"), "{said}");
+    store.close().unwrap();
+    place.run(&["list"]).done();
+}
+
+#[test]
+fn the_socket_is_for_its_owner_only_and_goes_with_the_server() {
+    let place = Place::filled();
+    let server = place.serve();
+    let socket = place.path("payments.idem.sock");
+    let meta = fs::symlink_metadata(&socket).unwrap();
+    assert!(meta.file_type().is_socket());
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    server.stop();
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_socket_that_a_crash_left_is_passed_over_and_replaced() {
+    let place = Place::filled();
+    place.serve().kill();
+    let socket = place.path("payments.idem.sock");
+    assert!(socket.exists());
+    assert!(place.run(&["list"]).err.starts_with("opened "));
+    let server = place.serve();
+    until("the new owner answers", || place.run(&["list"]).err.starts_with("asking "));
+    server.stop();
+}
+
+#[test]
+fn the_owner_is_found_by_any_name_of_the_file() {
+    let place = Place::filled();
+    symlink("payments.idem", place.path("link")).unwrap();
+    let server = place.serve();
+    let ran = run(&["list", "--json", "--db", place.path("link").to_str().unwrap()], "");
+    assert!(ran.err.contains(&format!("pid {}", server.pid())), "{ran:?}");
+    let mut relative = program();
+    let output =
+        relative.args(["list", "--json", "--db", "./payments.idem"]).current_dir(place.directory.path()).output().unwrap();
+    assert!(output.status.success() && String::from_utf8(output.stderr).unwrap().starts_with("asking "));
+    server.stop();
+    // And a server that was given the link has its socket beside the file.
+    let server = Server::start(&place.path("link").canonicalize().unwrap());
+    assert!(place.run(&["list"]).err.starts_with("asking "));
+    server.stop();
+}
+
+#[test]
+fn the_owner_is_found_in_a_deep_directory() {
+    let place = Place::filled();
+    let deep = place.path(&"d".repeat(120)).join("e".repeat(120));
+    fs::create_dir_all(&deep).unwrap();
+    let db = deep.join("payments.idem");
+    fs::rename(&place.db, &db).unwrap();
+    let server = Server::start(&db);
+    assert!(deep.join("payments.idem.sock").exists());
+    let ran = run(&["list", "--json", "--db", db.to_str().unwrap()], "");
+    assert!(ran.err.starts_with("asking "), "{ran:?}");
+    assert_eq!(ran.lines().len(), 4);
+    server.stop();
+    assert!(!deep.join("payments.idem.sock").exists());
+}
+
+#[test]
+fn the_owner_of_another_file_is_not_asked() {
+    let (place, other) = (Place::filled(), Place::filled());
+    let server = place.serve();
+    assert!(place.run(&["list"]).err.starts_with("asking "));
+    // Somebody puts another file in its place.
+    fs::rename(&other.db, &place.db).unwrap();
+    let said = place.run(&["list"]).failed(1);
+    assert!(said.contains("another file") && said.contains(&server.pid().to_string()), "{said}");
+    drop(server);
+}
+
+#[test]
+fn a_compacted_file_still_has_its_owner() {
+    let place = Place::filled();
+    let server = place.serve();
+    for _ in 0..3 {
+        place.run(&["compact"]).done();
+        assert!(place.run(&["list"]).err.starts_with("asking "));
+    }
+    server.stop();
+}
+
+#[test]
+fn long_work_is_not_offered_to_clients_of_the_api() {
+    let place = Place::filled();
+    let server = place.serve();
+    for path in ["/v1/verify", "/v1/backup", "/v1/compact", "/v1/export", "/v1/import", "/v1/preview-sweep", "/v1/find"] {
+        let (status, problem) = server.post(path, &serde_json::json!({}));
+        assert_eq!((status, &problem["kind"]), (404, &"unknown_route".into()), "{path}");
+    }
+    server.stop();
+}

@@ -1,0 +1,61 @@
+//! Clients that the proxy is told to tell apart.
+
+use super::{exchange, payment, shop};
+use crate::message::Message;
+use std::fs;
+
+const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+
+fn with(header: &str, request: &str) -> String {
+    request.replacen("\r\n", &format!("\r\n{header}\r\n"), 1)
+}
+
+#[test]
+fn two_tenants_with_one_key_are_two() {
+    let (upstream, proxy) = shop(&["--scope-header", "X-Tenant", "--scope-header", "Authorization"]);
+    let pay = |tenant: &str, token: &str, body: &str| -> Message {
+        let request = with(&format!("X-Tenant: {tenant}"), &payment("pay_1", body));
+        exchange(proxy.address, &with(&format!("Authorization: {token}"), &request))
+    };
+    assert_eq!(pay("7", "a", "100").text(), "charge 1");
+    assert_eq!(pay("8", "a", "999").text(), "charge 2");
+    assert_eq!(pay("7", "b", "100").text(), "charge 3");
+    assert_eq!(pay("7", "a", "100").text(), "charge 1");
+    assert_eq!(pay("8", "a", "999").text(), "charge 2");
+    assert_eq!(upstream.count(), 3);
+}
+
+#[test]
+fn who_does_not_say_who_it_is_has_no_key() {
+    let (upstream, proxy) = shop(&["--scope-header", "X-Tenant"]);
+    assert!(exchange(proxy.address, &payment("pay_1", "100")).is_problem(403, "idempotency_principal_unknown"));
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(exchange(proxy.address, &payment("", "100")).text(), "charge 1");
+}
+
+#[test]
+fn what_tells_clients_apart_is_not_stored() {
+    let (_upstream, mut proxy) = shop(&["--scope-header", "Authorization"]);
+    let request = with(&format!("Authorization: Bearer {SECRET}"), &payment("pay_1", "100"));
+    assert_eq!(exchange(proxy.address, &request).status(), 201);
+    proxy.terminate("-TERM");
+    proxy.wait();
+    let mut stored = Vec::new();
+    for file in fs::read_dir(proxy.db().parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            stored.extend(fs::read(file.path()).unwrap());
+        }
+    }
+    let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(!holds(SECRET));
+    assert!(holds("POST /payments") && holds("charge 1"), "what is stored is seen");
+}
+
+#[test]
+fn the_same_key_for_another_route_is_another_key() {
+    let (upstream, proxy) = shop(&[]);
+    let refund = payment("pay_1", "100").replace("/payments", "/refunds");
+    let texts = [&payment("pay_1", "100"), &refund, &refund].map(|request| exchange(proxy.address, request).text());
+    assert_eq!((texts, upstream.count()), (["charge 1", "charge 2", "charge 2"].map(str::to_owned), 2));
+}

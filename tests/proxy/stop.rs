@@ -1,0 +1,60 @@
+//! A stop in good order.
+
+use super::{Upstream, charged, exchange, payment};
+use crate::{message::connect, program::Proxy, upstream::Gate};
+use std::{io::Write as _, net::TcpStream, thread};
+
+fn held_shop() -> (Upstream, Proxy, Gate) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |request| {
+        held.wait();
+        request.answer(charged(request.number))
+    });
+    let proxy = Proxy::start(&upstream.url(), &[]);
+    (upstream, proxy, gate)
+}
+
+/// Waits until nobody is accepted any more.
+fn wait_for_the_door(proxy: &Proxy) {
+    while TcpStream::connect(proxy.address).is_ok() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_request_that_runs_is_answered_and_recorded_before_the_end() {
+    for signal in ["-TERM", "-INT"] {
+        let (upstream, mut proxy, gate) = held_shop();
+        let address = proxy.address;
+        let client = thread::spawn(move || exchange(address, &payment("pay_1", "100")));
+        upstream.wait_for(1);
+        proxy.terminate(signal);
+        wait_for_the_door(&proxy);
+        gate.open();
+        let first = client.join().unwrap();
+        let (ended, said) = proxy.wait();
+        assert_eq!((first.text().as_str(), ended.code()), ("charge 1", Some(0)), "{said}");
+        let proxy = proxy.again();
+        assert_eq!(exchange(proxy.address, &payment("pay_1", "100")).essence().2, first.text());
+        assert_eq!(upstream.count(), 1);
+    }
+}
+
+#[test]
+fn a_request_whose_client_has_gone_is_recorded_before_the_end() {
+    let (upstream, mut proxy, gate) = held_shop();
+    let mut connection = connect(proxy.address);
+    connection.get_mut().write_all(payment("pay_1", "100").as_bytes()).unwrap();
+    upstream.wait_for(1);
+    drop(connection);
+    proxy.terminate("-TERM");
+    wait_for_the_door(&proxy);
+    gate.open();
+    let (ended, said) = proxy.wait();
+    assert_eq!(ended.code(), Some(0), "{said}");
+    let proxy = proxy.again();
+    let retry = exchange(proxy.address, &payment("pay_1", "100"));
+    assert_eq!((retry.text().as_str(), retry.header("idempotent-replayed").is_some()), ("charge 1", true));
+    assert_eq!(upstream.count(), 1);
+}
