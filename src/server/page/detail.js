@@ -123,8 +123,15 @@ function timeline(events) {
 }
 
 function stored(title, text, base64) {
-  if (base64) return h("section", {}, h("h3", {}, `${title} (not JSON; base64)`), h("pre", { tabindex: "0" }, base64));
+  if (base64) return h("section", {}, h("h3", {}, `${title} (not JSON: what can be read of it)`), h("pre", { tabindex: "0" }, readable(base64)),
+    h("details", {}, h("summary", {}, "In base64"), h("pre", { tabindex: "0" }, base64)));
   return text === null || text === undefined ? null : h("section", {}, h("h3", {}, title), h("pre", { tabindex: "0" }, indented(text)));
+}
+
+/** Bytes as text, with a dot for each that is none; the proxy's records are mostly text. */
+function readable(base64) {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  return new TextDecoder().decode(bytes).replace(/[^\P{C}\n]|\ufffd/gu, "·");
 }
 
 /** Payloads may be private, so they are shown when asked for. */
