@@ -7,7 +7,7 @@ const CHART_HEIGHT = 132;
 /** The smallest of these steps times a power of ten that is not below `value`; half of each is a short number, too. */
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999);
+  return [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999);
 }
 
 class Chart {

@@ -105,7 +105,9 @@ function recordEvents(record) {
   } else if (ended_at !== null) {
     events.push({ at: ended_at, title: state === "completed" ? "Completed" : "Failed", text: `${duration(Math.max(0, ended_at - started_at))} after the attempt began`, tone: state });
   }
-  if (expires_at !== null) events.push({ at: expires_at, title: expires_at > serverNow() ? "Expires" : "Expired", text: "from then on the key is new again" });
+  const [title, text] = state === "in_flight" ? ["May be swept", "if nobody has ended or resolved it: the key is then new again"]
+    : [expires_at > serverNow() ? "Expires" : "Expired", "from then on the key is new again"];
+  if (expires_at !== null) events.push({ at: expires_at, title, text });
   return events;
 }
 
@@ -117,7 +119,7 @@ function timeline(events) {
   // Equal times stay in the order in which they happened.
   events.sort((a, b) => a.at - b.at);
   return h("section", {}, h("h3", {}, "Timeline"), events.length ? h("ol", { class: "timeline" }, events.map(({ at, title, text, tone, loose }) =>
-    h("li", { "data-tone": tone, "data-future": at > serverNow() },
+    h("li", { "data-tone": tone, "data-future": at > serverNow() + 1000 },
       h("strong", {}, title), h("span", { class: "event-time" }, loose ? "" : h("span", {}, instant(at), " · "), loose ? "" : untilThen(at)), h("p", {}, text))))
     : h("p", { class: "prose" }, "Nothing is recorded."));
 }

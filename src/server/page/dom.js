@@ -32,7 +32,8 @@ function countOn() {
 }
 
 const ago = (when) => counting(when, (ms) => (ms < 1000 ? "just now" : `${age(ms)} ago`));
-const untilThen = (when) => counting(when, (ms) => (ms < 0 ? `in ${age(-ms)}` : `${age(ms)} ago`));
+// Our notion of the server's clock is not exact.
+const untilThen = (when) => counting(when, (ms) => (Math.abs(ms) < 1000 ? "just now" : ms < 0 ? `in ${age(-ms)}` : `${age(ms)} ago`));
 
 let toastTimer = 0;
 function toast(text) {

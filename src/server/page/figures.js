@@ -30,7 +30,7 @@ function sampleBetween(before, after) {
 }
 
 const charts = [
-  new Chart("Operations per second", { show: rate, mark: (value) => String(value), top: 1, series: [
+  new Chart("Operations per second", { show: rate, mark: (value) => count(Number(value.toPrecision(3))), top: 1, series: [
     { name: "begins", of: ({ begun }) => begun }, { name: "ends", of: ({ ended }) => ended }, { name: "replays", of: ({ replayed }) => replayed },
   ] }),
   new Chart("Hit rate", { show: percent, mark: (value) => `${Math.round(value * 100)} %`, top: 0.1, ceiling: 1, note: "Replays among all begins", series: [{ name: "replays / begins", of: ({ hits }) => hits }] }),
