@@ -2,6 +2,7 @@
 
 use super::{
     commands::{Audit, Backup, Compact, Completions, Export, Import, List, Release, Resolve, Show, Stats, Stuck, Sweep, Verify},
+    demo::{Demo, DemoShop},
     proxy::Proxy,
     serve::Serve,
 };
@@ -35,4 +36,7 @@ pub(super) enum Command {
     Export(Export),
     Import(Import),
     Completions(Completions),
+    Demo(Demo),
+    #[command(hide = true)]
+    DemoShop(DemoShop),
 }

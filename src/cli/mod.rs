@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod failure;
 mod offered;
 mod output;
@@ -44,5 +45,7 @@ pub fn main() -> ExitCode {
         Command::Export(command) => run(command.run()),
         Command::Import(command) => run(command.run()),
         Command::Completions(command) => run(command.run()),
+        Command::Demo(command) => run(command.run()),
+        Command::DemoShop(command) => run(command.run()),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         serve,
     },
 };
-use std::{io::Write as _, net::SocketAddr, sync::Arc};
+use std::{fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc};
 use tasks::Tasks;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -81,7 +81,8 @@ impl Proxy {
         let address = |listener: &Listener, asked: SocketAddr| listener.address().unwrap_or(asked);
         let mut lines = format!("listening on http://{}\n", address(public, self.listen));
         if let (Some(admin), Some(asked)) = (admin, self.admin_listen) {
-            lines.push_str(&format!("admin on http://{}\n", address(admin, asked)));
+            // Writing to a string does not fail.
+            let _ = writeln!(lines, "admin on http://{}", address(admin, asked));
         }
         let mut out = std::io::stdout().lock();
         // Whoever closed it does not wait for the lines.

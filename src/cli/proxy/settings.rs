@@ -107,7 +107,7 @@ fn usize_of(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn within<T: PartialOrd + fmt::Debug>(name: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Failure> {
+fn within<T: Copy + PartialOrd + fmt::Debug>(name: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Failure> {
     if range.contains(&value) {
         return Ok(());
     }
