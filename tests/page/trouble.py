@@ -1,30 +1,64 @@
 """What the page says when something is wrong."""
 
-from scenes import SHOP, open_page
+import base64
 
-# The figures as they are, with changes: a store is not easily poisoned from outside.
+from scenes import SHOP, open_page, open_record
+
+# An answer as it is, with changes: a store is not easily poisoned or damaged from outside.
 ALTERED = """
 const plain = window.fetch;
-window.fetch = async (path, options) => {
+window.fetch = async (path, options) => {{
   const response = await plain(path, options);
-  if (!String(path).endsWith("v1/stats")) return response;
-  const stats = await response.json();
-  return Response.json({ ...stats, is_poisoned: true, clock_doubted_ms: 7200000, io: { ...stats.io, damaged_reads: 3 } });
-};
+  const answer = String(path).startsWith("{path}") && response.ok ? await response.clone().json() : null;
+  return answer ? Response.json({{ ...answer, ...({changes})(answer) }}) : response;
+}};
 """
 
 
-def tells_of_a_poisoned_store_and_a_doubted_clock(browser, server):
-    stop = browser.before_each_page(ALTERED)
+def with_changes(browser, path, changes, look):
+    """Looks at pages whose answers from `path` have changes, a function of the answer in the page's language."""
+    stop = browser.before_each_page(ALTERED.format(path=path, changes=changes))
     try:
-        open_page(browser, server)
-        told = browser.text("#banners")
+        return look()
     finally:
         stop()
+
+
+def tells_of_a_poisoned_store_and_a_doubted_clock(browser, server):
+    def told():
+        open_page(browser, server)
+        return browser.text("#banners")
+
+    changes = "(stats) => ({ is_poisoned: true, clock_doubted_ms: 7200000, io: { ...stats.io, damaged_reads: 3 } })"
+    banners = with_changes(browser, "v1/stats", changes, told)
     for words in ("The store is poisoned.", "leapt ahead by 2 h,", "3 reads did not verify"):
-        assert words in told, told
-    open_page(browser, server)
-    assert browser.text("#banners").strip() == "", "and only then"
+        assert words in banners, banners
+    assert told().strip() == "", "and only then"
+
+
+def tells_of_damaged_records(browser, server):
+    def listed():
+        open_page(browser, server)
+        return browser.text("#list")
+
+    changes = "() => ({ damaged: [null, { scope: 'a scope', key: 'a damaged key' }] })"
+    rows = with_changes(browser, "v1/records", changes, listed)
+    assert "a key that is damaged itself" in rows and "a damaged key" in rows and rows.count("does not verify") == 2, rows
+    assert "damaged" not in listed()
+
+
+def shows_what_can_be_read_of_bytes(browser, server):
+    def shown():
+        open_page(browser, server)
+        open_record(browser, SHOP, "paid_000")
+        browser.run("[...document.querySelectorAll('#detail button')].find((button) => button.textContent === 'Show payload').click()")
+        browser.wait("the payload is shown", "document.querySelector('#detail pre') !== null")
+        return browser.text("#detail pre"), browser.run("return document.querySelector('#detail details pre')?.textContent")
+
+    bytes_of_proxy = b"\x01\x00server\x07{\"charge\":\"\xc3\xbc\"}\xff"
+    base64_text = base64.b64encode(bytes_of_proxy).decode()
+    changes = f"() => ({{ payload: null, payload_base64: '{base64_text}' }})"
+    assert with_changes(browser, "v1/record?", changes, shown) == ('··server·{"charge":"ü"}·', base64_text)
 
 
 def pauses_while_nobody_looks(browser, server):
