@@ -157,7 +157,7 @@ pub use stats::{AnswerCounts, CommitStats, Stats};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use storage::fuzzing;
-pub use storage::{AuditRow, IoCounts, JournalStats, disk};
+pub use storage::{AuditRow, IoCounts, JournalStats, disk, hide_caught_panics};
 pub use store::Store;
 pub use sweep::SweepReport;
 pub use ticket::Ticket;

@@ -1,7 +1,7 @@
 //! How a command fails, and the exit code that says so.
 
 use super::output::{escaped, note};
-use crate::Error;
+use crate::{Error, ErrorKind};
 use std::{fmt, io, process::ExitCode};
 
 /// Could not be done.
@@ -49,7 +49,11 @@ impl Failure {
     pub(super) fn report(&self) -> ExitCode {
         let (code, message) = match self {
             Self::Usage(message) => (USAGE, message),
-            Self::Failed(message) | Self::Refused { detail: message, .. } => (FAILED, message),
+            Self::Failed(message) => (FAILED, message),
+            Self::Refused { kind, detail } if kind == "corrupted" => {
+                (FAILED, &format!("{detail}. `idemstore verify` says how much is damaged, and `idemstore export` saves the rest"))
+            }
+            Self::Refused { detail, .. } => (FAILED, detail),
             Self::Found => return FAILED.into(),
             // `idemstore list | head` has done what was asked.
             Self::ReaderGone => return ExitCode::SUCCESS,
@@ -61,7 +65,16 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(error)
+        let told = error.to_string();
+        Self::Failed(match error.kind() {
+            // The store speaks to whoever writes a program.
+            ErrorKind::Restored => told.replace("open it once with Options::accept_restored(true)", "add --accept-restored once"),
+            ErrorKind::Locked => format!(
+                "{told}, and it has no socket beside the file: an application that embeds the store, or another command. Stop it, \
+                 or have the application call the methods of `Store` itself"
+            ),
+            _ => told,
+        })
     }
 }
 

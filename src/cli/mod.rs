@@ -28,6 +28,8 @@ use std::process::ExitCode;
 ///
 /// The exit code is 0 when what was asked for is done, 1 when it could not be done, and 2 when the arguments were wrong.
 pub fn main() -> ExitCode {
+    // Damage is told as an error, once.
+    crate::hide_caught_panics();
     match Args::parse().command {
         Command::Serve(command) => ended(command.run()),
         Command::Proxy(command) => ended(command.run()),

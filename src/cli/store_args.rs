@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
     /// The store file; made if there is none.
-    #[arg(long, env = "IDEMSTORE_DB", value_name = "PATH")]
+    #[arg(long, env = "IDEMSTORE_DB", hide_env_values = true, value_name = "PATH")]
     pub(super) db: PathBuf,
     /// How long a grant lasts without renewal: longer than the operation takes as a rule.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
     /// The store file.
-    #[arg(long, env = "IDEMSTORE_DB", value_name = "PATH")]
+    #[arg(long, env = "IDEMSTORE_DB", hide_env_values = true, value_name = "PATH")]
     pub(super) db: PathBuf,
     /// Print JSON on stdout, and nothing else there.
     #[arg(long)]
     pub(super) json: bool,
-    /// Take a backup or an older copy into use, if no process has the file open. It does not know the keys begun since.
+    /// Take a backup into use, if no process has it open: it does not know the keys begun since.
     #[arg(long)]
     pub(super) accept_restored: bool,
 }

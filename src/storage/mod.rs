@@ -6,6 +6,7 @@
 mod audit;
 mod batch;
 mod blocks;
+mod caught;
 mod checkpoint;
 mod codec;
 mod copy;
@@ -39,6 +40,7 @@ mod walk;
 pub use audit::AuditRow;
 pub(crate) use batch::{Batch, Before, KeyChange, NewAuditRow};
 pub use blocks::IoCounts;
+pub use caught::hide_caught_panics;
 pub(crate) use codec::FRAME_BYTES_MIN;
 pub(crate) use error::{ApplyError, StorageError};
 pub use journal::JournalStats;

@@ -6,6 +6,7 @@
 
 use super::{
     blocks::{Blocks, Health, has_problem, take_problem},
+    caught::catching,
     codec::encode_record,
     disk::DiskFile,
     error::StorageError,
@@ -19,10 +20,7 @@ use super::{
 };
 use crate::{record::Record, sync::RwLock};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// How often a view is tried while the list of runs changes.
 const VIEW_TRIES: usize = 10_000;
@@ -327,7 +325,7 @@ impl Drop for Table {
 /// operation that touched a damaged block, whatever redb made of it.
 pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StorageError> {
     drop(take_problem());
-    let result = catch_unwind(AssertUnwindSafe(run));
+    let result = catching(run);
     match (result, take_problem()) {
         (Ok(Ok(value)), None) => Ok(value),
         (_, Some(problem)) => Err(problem),

@@ -100,7 +100,7 @@ fn help_is_there_for_every_command_and_names_the_exit_codes() {
     {
         assert!(commands.contains(&wanted), "{wanted}: {commands:?}");
     }
-    for command in commands.into_iter().filter(|command| !command.is_empty()) {
+    for command in commands.into_iter().filter(|command| !matches!(*command, "" | "help")) {
         let help = run(&[command, "--help"], "").done();
         assert!(help.contains("Usage: idemstore"), "{command}: {help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{command}: {help}");

@@ -20,7 +20,8 @@ fn an_export_makes_the_same_store_elsewhere() {
         if let Some((old, new)) = servers {
             assert_eq!(new.begin("done").1["payload"], json!({ "receipt": 7 }));
             assert_eq!(new.begin("running").1["answer"], "takeover");
-            (old.stop(), new.stop());
+            old.stop();
+            new.stop();
         }
     }
 }
@@ -78,6 +79,6 @@ fn a_reader_that_has_had_enough_ends_the_command_quietly() {
         let output = bash.args(["-c", &script, env!("CARGO_BIN_EXE_idemstore")]).arg(&place.db).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && !said.contains("panic") && said.lines().count() <= 1, "{said}");
-        assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
     }
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Lists what was resolved and released by hand, and why, oldest first.
+/// List what was resolved and released by hand, and why, oldest first.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Audit {
     #[command(flatten)]
@@ -68,9 +68,12 @@ impl Audit {
     }
 }
 
+const REASON_COLUMN: usize = 5;
+
 fn shown(rows: &[Row]) -> String {
     table(
         &["NUMBER", "WHEN", "SCOPE", "KEY", "OUTCOME", "REASON"],
+        REASON_COLUMN,
         rows.iter().map(|row| {
             let (scope, key, reason) = (escaped(&row.scope), escaped(&row.key), escaped(&row.reason));
             vec![row.number.to_string(), instant(row.at), scope, key, row.outcome.clone(), reason]

@@ -12,11 +12,12 @@ use clap::Args;
 use serde::Deserialize;
 use std::path::{PathBuf, absolute};
 
-/// Writes a consistent copy to a new file, while the store works.
-///
-/// The copy is whole and durable when this ends; until then there is no file of that name. It opens only with --accept-restored,
-/// because it does not know the keys begun after it was made.
+/// Write a consistent copy to a new file, while the store works.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The copy is whole and durable when this ends; until then there is no file of that name. It opens only with \
+                        --accept-restored, because it does not know the keys begun after it was made."
+)]
 pub(in crate::cli) struct Backup {
     #[command(flatten)]
     target: Target,

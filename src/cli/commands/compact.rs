@@ -11,8 +11,9 @@ use crate::{
 use clap::Args;
 use serde::Deserialize;
 
-/// Rewrites the file without the space and the bytes of removed records. Callers of a running owner wait meanwhile.
+/// Rewrite the file without the space and the bytes of removed records.
 #[derive(Debug, Args)]
+#[command(after_help = "The callers of a running owner wait meanwhile, so choose the hour.")]
 pub(in crate::cli) struct Compact {
     #[command(flatten)]
     target: Target,

@@ -2,8 +2,9 @@ use crate::cli::{args::Args as Whole, failure::Failure, output::print};
 use clap::{Args, CommandFactory as _};
 use clap_complete::{Shell, generate};
 
-/// Prints the completions of a shell, such as `idemstore completions bash > /etc/bash_completion.d/idemstore`.
+/// Print the completions of a shell.
 #[derive(Debug, Args)]
+#[command(after_help = "For example: idemstore completions bash > /etc/bash_completion.d/idemstore")]
 pub(in crate::cli) struct Completions {
     shell: Shell,
 }

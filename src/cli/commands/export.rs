@@ -16,8 +16,9 @@ use std::{
     path::PathBuf,
 };
 
-/// Writes every sound record as a line of JSON, payloads included. Ends with 1 when damaged ones were left out.
+/// Write every record as a line of JSON, payloads included.
 #[derive(Debug, Args)]
+#[command(after_help = "Ends with 1 when damaged records had to be left out.")]
 pub(in crate::cli) struct Export {
     #[command(flatten)]
     target: Target,

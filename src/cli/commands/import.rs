@@ -23,11 +23,12 @@ use tokio::sync::mpsc::Sender;
 const PIECES_MAX: usize = 8;
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Adds the records of an export. What the store knows already is never overwritten.
-///
-/// Records are added piece by piece, each of them durable; importing the same lines again is harmless. Attempts that were in flight
-/// can be taken over at once.
+/// Add the records of an export.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "What the store knows already is never overwritten. Records are added piece by piece, each of them durable; \
+                        importing the same lines again is harmless. Attempts in flight can be taken over at once."
+)]
 pub(in crate::cli) struct Import {
     #[command(flatten)]
     target: Target,

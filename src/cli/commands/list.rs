@@ -6,7 +6,7 @@ use crate::{
     Options,
     cli::{
         failure::Failure,
-        output::{age, bytes, escaped, note, print, print_json, table, until},
+        output::{escaped, note, print, print_json, since, table, until},
         service::Service,
         target::Target,
         values,
@@ -15,7 +15,7 @@ use crate::{
 use clap::Args;
 use std::time::Duration;
 
-/// Lists records.
+/// List records.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
@@ -74,19 +74,11 @@ impl List {
 
 fn shown(rows: &[Row]) -> String {
     let now = now_ms();
-    let header = ["SCOPE", "KEY", "STATE", "ATTEMPT", "FIRST SEEN", "EXPIRES", "PAYLOAD"];
-    table(
-        &header,
-        rows.iter().map(|row| {
-            vec![
-                escaped(&row.scope),
-                escaped(&row.key),
-                row.shown_state().to_owned(),
-                row.attempt.to_string(),
-                age(now, row.first_seen_at),
-                until(now, row.expires_at),
-                if row.ended_at.is_some() { bytes(row.payload_bytes) } else { "-".to_owned() },
-            ]
-        }),
-    )
+    let cells = |row: &Row| {
+        let expires = row.expires_at.map_or_else(|| "never".to_owned(), |expires| until(now, expires));
+        vec![escaped(&row.scope), escaped(&row.key), row.shown_state().to_owned(), since(now, row.first_seen_at), expires]
+    };
+    table(&["SCOPE", "KEY", "STATE", "AGE", "EXPIRES"], SCOPE_COLUMN, rows.iter().map(cells))
 }
+
+const SCOPE_COLUMN: usize = 0;

@@ -73,10 +73,10 @@ impl Row {
         read(record.get())
     }
 
-    /// Shows the state, and whether anybody still runs it.
+    /// Shows the state; an attempt in flight that nobody runs any more is lapsed.
     pub(super) fn shown_state(&self) -> &str {
         match self.state.as_str() {
-            "in_flight" if self.is_lapsed => "in flight, lapsed",
+            "in_flight" if self.is_lapsed => "lapsed",
             "in_flight" => "in flight",
             other => other,
         }

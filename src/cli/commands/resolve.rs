@@ -18,8 +18,13 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Says how an attempt ended whose lease has lapsed. Leaves an audit row with the reason.
+/// Say how a stuck attempt ended.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Only an attempt whose lease has lapsed can be resolved. Leaves an audit row with the reason.",
+    override_usage = "idemstore resolve --db <PATH> --scope <SCOPE> --reason <WHY> [--yes] <KEY>
+       <--completed <JSON|@FILE> | --failed <JSON|@FILE> | --released>"
+)]
 pub(in crate::cli) struct Resolve {
     #[command(flatten)]
     act: Act,
@@ -27,10 +32,9 @@ pub(in crate::cli) struct Resolve {
     outcome: Outcome,
 }
 
-/// Frees the key of an attempt whose lease has lapsed: nothing happened, and the next request runs it.
-///
-/// The same as `resolve --released`. Leaves an audit row with the reason.
+/// Free the key of a stuck attempt: nothing happened, and the next request runs it.
 #[derive(Debug, Args)]
+#[command(after_help = "The same as `resolve --released`. Leaves an audit row with the reason.")]
 pub(in crate::cli) struct Release {
     #[command(flatten)]
     act: Act,

@@ -3,7 +3,7 @@ use crate::{
     Options,
     cli::{
         failure::Failure,
-        output::{age, bytes, escaped, escaped_text, facts, instant, print, print_json},
+        output::{age, bytes, escaped, escaped_text, facts, instant, print, print_json, quoted},
         service::{Service, query},
         target::Target,
     },
@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Shows one record.
+/// Show one record.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
     /// The key that the client sent.
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Show {
     /// The key's scope. Without it all records are looked through; that is enough when one scope has the key.
     #[arg(long)]
     scope: Option<String>,
-    /// Show the payload and the checkpoint as well.
+    /// Show the payload as well.
     #[arg(long)]
     payload: bool,
 }
@@ -65,7 +65,7 @@ async fn only_scope(service: &mut Service, key: &str) -> Result<String, Failure>
         [] if damaged > 0 => Err(Failure::new(format_args!("no scope has this key, but {damaged} records are damaged"))),
         [] => Err(Failure::new("no scope has this key")),
         several => {
-            let named: Vec<String> = several.iter().map(|scope| format!("--scope '{scope}'")).collect();
+            let named: Vec<String> = several.iter().map(|scope| format!("--scope {}", quoted(scope))).collect();
             Err(Failure::new(format_args!("more than one scope has this key, add one of: {}", named.join(", "))))
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn shown(record: &[u8]) -> Result<String, Failure> {
     let mut rows = vec![
         ("scope", escaped(&row.scope)),
         ("key", escaped(&row.key)),
-        ("state", row.shown_state().to_owned()),
+        ("state", if row.is_lapsed { "in flight, lapsed".to_owned() } else { row.shown_state().to_owned() }),
         ("attempt", row.attempt.to_string()),
         ("token", row.token.to_string()),
         ("first seen", moment(row.first_seen_at)),
@@ -103,7 +103,7 @@ pub(super) fn shown(record: &[u8]) -> Result<String, Failure> {
     }
     rows.push(("known until", row.expires_at.map_or_else(|| "it is ended or resolved".to_owned(), moment)));
     rows.extend(contents.fingerprint.map(|fingerprint| ("fingerprint", fingerprint)));
-    let mut text = facts(rows);
+    let mut text = facts(&rows);
     for (name, json, base64) in
         [("payload", contents.payload, contents.payload_base64), ("checkpoint", contents.checkpoint, contents.checkpoint_base64)]
     {

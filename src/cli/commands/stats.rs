@@ -3,7 +3,7 @@ use crate::{
     Options,
     cli::{
         failure::Failure,
-        output::{age, bytes, facts, print, print_json},
+        output::{age, bytes, facts, length, print, print_json},
         service::Service,
         target::Target,
     },
@@ -11,8 +11,9 @@ use crate::{
 use clap::Args;
 use serde_json::Value;
 
-/// Shows the figures of a store. Those of answers and commits count from the open.
+/// Show the figures of a store.
 #[derive(Debug, Args)]
+#[command(after_help = "Those of begins, ends, refusals and commits count from the time at which the owner opened the store.")]
 pub(in crate::cli) struct Stats {
     #[command(flatten)]
     target: Target,
@@ -67,9 +68,9 @@ fn shown(figures: &Figures, has_run: bool) -> String {
         ("completed", figures.count("/completed")),
         ("failed", figures.count("/failed")),
         ("oldest in flight", oldest.map_or_else(|| "-".to_owned(), |oldest| age(now, oldest))),
-        ("records", figures.size("/record_bytes")),
-        ("file", figures.size("/file_bytes")),
-        ("expired first", figures.number("/sweep_lag_ms").map_or_else(|| "-".to_owned(), |lag| age(lag, 0))),
+        ("size of records", figures.size("/record_bytes")),
+        ("size of the file", figures.size("/file_bytes")),
+        ("sweep lag", figures.number("/sweep_lag_ms").map_or_else(|| "-".to_owned(), length)),
         ("damaged reads", figures.count("/io/damaged_reads")),
     ];
     if figures.0.get("is_poisoned") == Some(&Value::Bool(true)) {
@@ -99,5 +100,5 @@ fn shown(figures: &Figures, has_run: bool) -> String {
             ),
         ]);
     }
-    facts(rows)
+    facts(&rows)
 }

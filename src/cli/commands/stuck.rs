@@ -6,7 +6,7 @@ use crate::{
     Options,
     cli::{
         failure::Failure,
-        output::{age, escaped, note, print, print_json, table},
+        output::{age, note, print, print_json, quoted},
         service::Service,
         target::Target,
         values,
@@ -15,17 +15,20 @@ use crate::{
 use clap::Args;
 use std::time::Duration;
 
-const ADVICE: &str =
-    "\nNobody knows whether these had their effect. For each, ask whoever would know (the payment provider), then say so:
-  idemstore resolve KEY --scope SCOPE --completed JSON --reason WHY --yes   it happened, and clients get this answer
-  idemstore resolve KEY --scope SCOPE --failed JSON --reason WHY --yes      it did not, and never will
-  idemstore release KEY --scope SCOPE --reason WHY --yes                    it did not, and the next request runs it
-One whose lease is live is still being run: wait until the lease has lapsed.\n";
+const ADVICE: &str = "
+Nobody knows whether these had their effect. For each, ask whoever would know
+(the payment provider), then tell the store, and it tells the clients:
 
-/// Lists attempts that nobody runs any more, and what to do about them.
-///
-/// Those are the attempts in flight whose lease has lapsed, or whose process is gone.
+  it happened             idemstore resolve KEY --scope SCOPE --completed JSON
+  it did not, and won't   idemstore resolve KEY --scope SCOPE --failed JSON
+  it did not, run it      idemstore release KEY --scope SCOPE
+
+each with --reason WHY --yes. One with a live lease is still being run: wait.
+";
+
+/// List attempts that nobody runs any more, and what to do about them.
 #[derive(Debug, Args)]
+#[command(after_help = "Those are the attempts in flight whose lease has lapsed, or whose process is gone.")]
 pub(in crate::cli) struct Stuck {
     #[command(flatten)]
     target: Target,
@@ -45,20 +48,14 @@ impl Stuck {
         loop {
             let page = wanted.page(&mut service, u64::MAX, after.as_deref()).await?;
             let now = now_ms();
-            let mut rows = Vec::new();
             for record in &page.records {
                 let row = Row::read(record)?;
                 if !self.is_stuck(&row, now) {
                     continue;
                 }
                 count += 1;
-                if self.target.json {
-                    print_json(record.get())?;
-                }
-                rows.push(row);
-            }
-            if !self.target.json && !rows.is_empty() {
-                print(shown(&rows, now))?;
+                let printed = if self.target.json { print_json(record.get()) } else { print(shown(&row, now)) };
+                printed?;
             }
             after = page.next;
             if after.is_none() {
@@ -79,27 +76,17 @@ impl Stuck {
     }
 }
 
-fn shown(rows: &[Row], now: u64) -> String {
-    let header = ["SCOPE", "KEY", "ATTEMPT", "FIRST SEEN", "LEASE", "CHECKPOINT"];
-    table(
-        &header,
-        rows.iter().map(|row| {
-            vec![
-                escaped(&row.scope),
-                escaped(&row.key),
-                row.attempt.to_string(),
-                age(now, row.first_seen_at),
-                lease(row, now),
-                if row.has_checkpoint { "set: it had begun" } else { "none" }.to_owned(),
-            ]
-        }),
-    )
+/// Shows an attempt: its first line is what `resolve` and `release` want to be told.
+fn shown(row: &Row, now: u64) -> String {
+    let checkpoint = if row.has_checkpoint { "checkpoint set: it may have begun" } else { "no checkpoint" };
+    let (key, scope) = (quoted(&row.key), quoted(&row.scope));
+    format!("{key} --scope {scope}\n    first seen {}, {}, {checkpoint}\n", age(now, row.first_seen_at), lease(row, now))
 }
 
 fn lease(row: &Row, now: u64) -> String {
     match (row.is_lapsed, row.lease_expires_at <= now) {
-        (true, true) => format!("lapsed {}", age(now, row.lease_expires_at)),
-        (true, false) => "lapsed: its process is gone".to_owned(),
-        (false, _) => format!("live, lapses {}", age(now, row.lease_expires_at)),
+        (true, true) => format!("lease lapsed {}", age(now, row.lease_expires_at)),
+        (true, false) => "its process is gone".to_owned(),
+        (false, _) => format!("lease live, lapses {}", age(now, row.lease_expires_at)),
     }
 }

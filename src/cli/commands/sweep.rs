@@ -11,8 +11,9 @@ use crate::{
 use clap::Args;
 use serde::Deserialize;
 
-/// Removes expired records now. A running owner does that by itself.
+/// Remove expired records now.
 #[derive(Debug, Args)]
+#[command(after_help = "A running owner does that by itself. An attempt with a checkpoint is never removed: resolve it.")]
 pub(in crate::cli) struct Sweep {
     #[command(flatten)]
     target: Target,

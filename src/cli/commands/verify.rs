@@ -11,10 +11,12 @@ use crate::{
 use clap::Args;
 use serde::Deserialize;
 
-/// Checks every record. Ends with 1 when anything is damaged.
-///
-/// A running owner does not read again what it has in memory: to check the whole file, stop it first.
+/// Check every record.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 1 when anything is damaged. A running owner does not read again what it has in memory: to check \
+                        the whole file, stop it first."
+)]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
     target: Target,
@@ -56,7 +58,7 @@ impl Report {
             Some(false) => "do not match: export and import into a new store",
             None => "not compared: the store changed meanwhile, or is damaged",
         };
-        let mut text = facts([
+        let mut text = facts(&[
             ("result", if self.is_sound { "sound" } else { "DAMAGED" }.to_owned()),
             ("records", self.records.to_string()),
             ("size", bytes(self.bytes)),

@@ -44,6 +44,7 @@ impl Demo {
         print("\n")?;
         print(table(
             &["", "PAYMENTS", "REQUESTS", "CHARGES", "CHARGED TWICE OR MORE"],
+            0,
             [row("without idemstore", &bare), row("behind idemstore proxy", &kept)],
         ))?;
         if !kept.is_right() {

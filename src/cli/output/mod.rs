@@ -8,4 +8,4 @@ mod text;
 pub(super) use print::{note, print, print_json};
 pub(super) use progress::Bar;
 pub(super) use table::{facts, table};
-pub(super) use text::{age, bytes, escaped, escaped_text, instant, until};
+pub(super) use text::{age, bytes, escaped, escaped_text, instant, length, quoted, since, until};

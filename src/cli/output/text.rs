@@ -33,6 +33,33 @@ fn escaped_except(text: &str, is_welcome: impl Fn(char) -> bool) -> String {
     shown
 }
 
+/// Shows text as a shell takes it for one word.
+pub(in crate::cli) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+=".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    if !text.contains(is_unsafe) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    // As bash, zsh and ksh read it.
+    let mut word = "$'".to_owned();
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_unsafe(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    // Writing to a string does not fail.
+                    let _ = write!(word, "\\{byte:03o}");
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    word + "'"
+}
+
 /// JSON with the characters that a terminal would obey written as escapes of JSON: the same value.
 pub(super) fn escaped_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
@@ -51,20 +78,35 @@ pub(super) fn escaped_json(json: &str) -> String {
     shown
 }
 
-/// Shows a length of time with its two largest units.
-fn length(millis: u64) -> String {
-    let duration = if millis < 1000 { Duration::from_millis(millis) } else { Duration::from_secs(millis / 1000) };
-    humantime::format_duration(duration).to_string().split(' ').take(2).collect::<Vec<_>>().join(" ")
+/// Shows a length of time with its largest unit, and the next smaller one.
+pub(in crate::cli) fn length(millis: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut left = millis / 1000;
+    if left == 0 {
+        return format!("{millis}ms");
+    }
+    let counts = UNITS.map(|(seconds, unit)| {
+        let count = left / seconds;
+        left %= seconds;
+        (count, unit)
+    });
+    let shown = counts.iter().skip_while(|(count, _)| *count == 0).take(2).filter(|(count, _)| *count > 0);
+    shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Shows how long ago a time was.
+/// Shows how long ago a time was, or how far off it is.
 pub(in crate::cli) fn age(now_ms: u64, then_ms: u64) -> String {
     if then_ms > now_ms { format!("in {}", length(then_ms - now_ms)) } else { format!("{} ago", length(now_ms - then_ms)) }
 }
 
-/// Shows how long something takes until it is over, or since when it is.
-pub(in crate::cli) fn until(now_ms: u64, then_ms: Option<u64>) -> String {
-    then_ms.map_or_else(|| "never".to_owned(), |then| age(now_ms, then))
+/// Shows how long it has been since a time.
+pub(in crate::cli) fn since(now_ms: u64, then_ms: u64) -> String {
+    length(now_ms.saturating_sub(then_ms))
+}
+
+/// Shows how long it is until a time.
+pub(in crate::cli) fn until(now_ms: u64, then_ms: u64) -> String {
+    if then_ms > now_ms { format!("in {}", length(then_ms - now_ms)) } else { "expired".to_owned() }
 }
 
 /// Shows a time: date and time in UTC.
@@ -92,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_word_comes_back_from_a_shell() {
+        assert_eq!(quoted("pay_7d5d"), "pay_7d5d");
+        for text in ["a b", "", "it's", "$HOME `id` \"x\"", "-x", "a\u{1b}[2J'\\\u{9b}\n9", "Käse\u{202e}"] {
+            let script = format!("printf %s {}", quoted(text));
+            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+            assert!(!quoted(text).contains(is_unsafe));
+        }
+    }
+
+    #[test]
     fn json_for_a_terminal_has_the_same_value() {
         let value = serde_json::json!({"key": "a\u{9b}31m\u{7f}\u{202e}", "n": [1, 2]});
         let shown = escaped_json(&format!("{value:#}"));
@@ -102,9 +155,10 @@ mod tests {
     #[test]
     fn times_and_sizes_are_short() {
         assert_eq!(age(10_000, 9_750), "250ms ago");
-        assert_eq!(age(90_061_001, 0), "1day 1h ago");
+        assert_eq!(age(90_061_001, 0), "1d 1h ago");
         assert_eq!(age(0, 61_500), "in 1m 1s");
-        assert_eq!(until(0, None), "never");
+        assert_eq!([86_459_000, 3_599_999, 0, 999].map(length), ["1d", "59m 59s", "0ms", "999ms"]);
+        assert_eq!([until(0, 61_500), until(5, 5), since(61_500, 0), since(0, 9)], ["in 1m 1s", "expired", "1m 1s", "0ms"]);
         assert_eq!(instant(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
         assert_eq!(instant(u64::MAX), "9999-12-31T23:59:59.999Z");
         assert_eq!(bytes(1536), "1.50 KiB");

@@ -45,7 +45,7 @@ impl Service {
             match open(&db, target, options).await {
                 Ok(store) => return Ok(Self::here(store)),
                 Err(error) if error.kind() == ErrorKind::Locked && tries < TRIES => sleep(TRY_PAUSE).await,
-                Err(error) => return Err(refused(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -75,16 +75,4 @@ async fn open(db: &Path, target: &Target, options: &Options) -> crate::Result<St
     let db = db.to_owned();
     let opened = tokio::task::spawn_blocking(move || options.open(db)).await;
     opened.unwrap_or_else(|error| Err(crate::Error::new(ErrorKind::Io, format!("opening the store: {error}"))))
-}
-
-fn refused(error: &crate::Error) -> Failure {
-    let advice = match error.kind() {
-        ErrorKind::Locked => {
-            ", and it has no socket beside the file: an application that embeds the store, or another command. \
-             Stop it, or have the application call the methods of `Store` itself"
-        }
-        ErrorKind::Restored => ". To take it into use all the same, add --accept-restored",
-        _ => "",
-    };
-    Failure::new(format_args!("{error}{advice}"))
 }

@@ -60,7 +60,7 @@ impl Socket {
 
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Answer, Failure> {
         // The owner closes a connection on which nothing comes for a while, and may have been started anew since.
-        if self.connection.is_closed() {
+        if self.connection.ready().await.is_err() {
             self.connection = open(&self.db).await?.ok_or_else(|| Failure::new("the owner has gone: ask again"))?;
             self.check().await?;
         }

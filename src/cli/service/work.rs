@@ -54,7 +54,8 @@ impl Service {
             return whole(answer).await.and_then(|_| Err(cut_off()));
         }
         let mut body = answer.into_body();
-        let mut line = Vec::new();
+        let (mut line, mut report) = (Vec::new(), None);
+        // To its very end, so that the connection can be used again.
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| broken(&*error))?.into_data() else { continue };
             for part in data.split_inclusive(|&byte| byte == b'\n') {
@@ -65,13 +66,13 @@ impl Service {
                 match read(&line)? {
                     Line::Progress { records, total } => bar.show(records, total),
                     Line::Record(record) => on_record(record.get())?,
-                    Line::Report(report) => return Ok(report.get().to_owned()),
+                    Line::Report(json) => report = Some(json.get().to_owned()),
                     Line::Error(problem) => return Err(problem.into()),
                 }
                 line.clear();
             }
         }
-        Err(cut_off())
+        report.ok_or_else(cut_off)
     }
 }
 
