@@ -3,7 +3,9 @@
 use crate::support::*;
 use std::{
     fs,
+    io::Read as _,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+    process::Stdio,
 };
 
 #[test]
@@ -96,6 +98,60 @@ fn a_compacted_file_still_has_its_owner() {
         assert!(place.run(&["list"]).err.starts_with("asking "));
     }
     server.stop();
+}
+
+#[test]
+fn a_proxy_is_an_owner_as_well() {
+    let place = Place::filled();
+    let proxy = Server::start_with(&["proxy", "--upstream", "http://127.0.0.1:9"], &place.db);
+    let ran = place.run(&["list", "--json"]);
+    assert!(ran.err.contains(&format!("asking the owner of {} (pid {})", place.db.display(), proxy.pid())), "{ran:?}");
+    assert_eq!(ran.lines().len(), 4);
+    place.run(&["verify"]).done();
+    proxy.stop();
+    assert!(!place.path("payments.idem.sock").exists());
+}
+
+#[test]
+fn a_server_serves_where_no_socket_can_be_and_says_so() {
+    let place = Place::filled();
+    let long = place.path(&"n".repeat(120));
+    fs::rename(&place.db, &long).unwrap();
+    let occupied = Place::filled();
+    fs::write(occupied.path("payments.idem.sock"), "somebody's").unwrap();
+    for (db, why) in [(&long, "too long for a socket"), (&occupied.db, "is not a socket")] {
+        let server = Server::start_without_socket(db);
+        assert_eq!(server.begin("new").0, 201);
+        let said = run(&["list", "--db", db.to_str().unwrap()], "").failed(1);
+        assert!(said.contains(&format!("pid {}", server.pid())), "{said}");
+        let said = server.stop();
+        assert!(said.contains("no command will find its way") && said.contains(why), "{said}");
+    }
+    assert_eq!(fs::read(occupied.path("payments.idem.sock")).unwrap(), b"somebody's");
+}
+
+#[test]
+fn a_server_stops_though_a_client_is_in_the_middle_of_long_work() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..200 {
+        begin(&store, &n.to_string()).complete(vec![b'x'; 100_000]).unwrap();
+    }
+    store.close().unwrap();
+    let server = place.serve();
+    let mut export = program();
+    export.args(["export", "--db"]).arg(&place.db).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut export = export.spawn().unwrap();
+    // It has begun, and its reader stops.
+    let mut out = export.stdout.take().unwrap();
+    out.read_exact(&mut [0; 100]).unwrap();
+    server.stop();
+    // And who asked learns that it is not all.
+    let rest = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let ended = wait(export);
+    rest.join().unwrap().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(place.run(&["verify", "--json"]).json()["records"], 200);
 }
 
 #[test]
