@@ -4,7 +4,10 @@ use crate::support::*;
 use std::{
     fs,
     io::Read as _,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
+        process::CommandExt as _,
+    },
     process::Stdio,
 };
 
@@ -87,6 +90,36 @@ fn the_owner_of_another_file_is_not_asked() {
     let said = place.run(&["list"]).failed(1);
     assert!(said.contains("another file") && said.contains(&server.pid().to_string()), "{said}");
     drop(server);
+}
+
+#[test]
+fn a_socket_of_another_user_is_not_trusted() {
+    const NOBODY: u32 = 65_534;
+    let place = Place::filled();
+    if fs::metadata(&place.db).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can be two users");
+        return;
+    }
+    // Theirs answers as an owner does, beside our file.
+    let theirs = tempfile::tempdir().unwrap();
+    let (db, socket) = (theirs.path().join("theirs.idem"), theirs.path().join("socket"));
+    let mut program = program();
+    program.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&db).arg("--unix").arg(&socket);
+    // The test's own build may be where others cannot go.
+    let copy = theirs.path().join("idemstore");
+    fs::copy(env!("CARGO_BIN_EXE_idemstore"), &copy).unwrap();
+    for path in [theirs.path(), &copy] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut as_them = std::process::Command::new(&copy);
+    as_them.args(program.get_args()).uid(NOBODY).gid(NOBODY).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut them = as_them.spawn().unwrap();
+    until("they listen", || socket.exists() && std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    fs::rename(&socket, place.path("payments.idem.sock")).unwrap();
+    let ran = place.run(&["list"]);
+    them.kill().unwrap();
+    them.wait().unwrap();
+    assert!(ran.failed(1).contains("another user (65534)"));
 }
 
 #[test]
