@@ -110,10 +110,10 @@ fn whenever_the_proxy_is_killed_nothing_is_charged_twice() {
     let unknown = answers.iter().filter(|(_, answer)| answer.status() == 503).count();
     assert!(unknown <= KILLS * CLIENTS, "{unknown} are unknown after {KILLS} kills");
     for (key, answer) in &answers {
-        let charged = charges.get(key).copied().unwrap_or(0);
+        let count = charges.get(key).copied().unwrap_or(0);
         match answer.status() {
-            201 => assert_eq!(charged, 1, "{key}"),
-            _ => assert!(answer.is_problem(503, "idempotency_outcome_unknown") && charged <= 1, "{key}: {charged}, {answer:?}"),
+            201 => assert_eq!(count, 1, "{key}"),
+            _ => assert!(answer.is_problem(503, "idempotency_outcome_unknown") && count <= 1, "{key}: {count}, {answer:?}"),
         }
         assert_eq!(exchange(proxy.address, &payment(key, "100")).essence(), answer.essence(), "{key}");
     }
