@@ -33,6 +33,15 @@ impl Histogram {
         }
     }
 
+    /// Counts all that another has counted.
+    #[cfg(feature = "server")]
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(count, more)| *count += more);
+        self.total += other.total;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.max = self.max.max(other.max);
+    }
+
     /// Returns how many were counted.
     #[cfg(feature = "server")]
     pub(crate) fn count(&self) -> u64 {

@@ -308,7 +308,7 @@ impl Store {
         let retention = self.shared().settings.retention;
         let command = within("lease", lease, &LEASE).map(|()| Command::Renew { token, lease, retention });
         self.send(key, command, patience, |answer| match answer {
-            Answer::Renewed { lease_expires_at } => Some(*lease_expires_at),
+            Answer::Renewed { lease_expires_at, .. } => Some(*lease_expires_at),
             _ => None,
         })
     }

@@ -75,6 +75,8 @@ pub(crate) enum Answer {
     Released,
     Renewed {
         lease_expires_at: Timestamp,
+        /// The lease lasts less long than before: the holder gives it up.
+        is_cut_short: bool,
     },
     Marked,
     LeaseLost,
@@ -153,7 +155,8 @@ pub(crate) fn decide(record: Option<&Record>, command: &Command, now: Now, next_
             Some(record) => {
                 let terms = Terms { lease: *lease, retention: *retention, token: *token };
                 let renewed = terms.apply(record.clone(), now);
-                let answer = Answer::Renewed { lease_expires_at: renewed.lease_expires_at };
+                let lease_expires_at = renewed.lease_expires_at;
+                let answer = Answer::Renewed { lease_expires_at, is_cut_short: lease_expires_at < record.lease_expires_at };
                 Decision { answer, change: Change::Put(renewed) }
             }
             None => Answer::LeaseLost.alone(),

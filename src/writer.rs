@@ -135,14 +135,14 @@ fn tell(shared: &Arc<Shared>, settled: Settled) {
     for (message, told) in settled {
         match (message, told) {
             (Message::Command(request), Told::Command(result)) => {
-                let ended = result.as_ref().is_ok_and(ends);
+                let has_news = result.as_ref().is_ok_and(is_news);
                 match &result {
                     Ok(answer) => shared.stats.answered(answer),
                     Err(error) => shared.stats.refused(error.kind()),
                 }
                 let key = request.key;
                 (request.reply)(result.map(|answer| Claim::new(shared, &key, answer)));
-                if ended {
+                if has_news {
                     shared.waiters.wake_all(&key);
                 }
             }
@@ -159,8 +159,10 @@ fn tell(shared: &Arc<Shared>, settled: Settled) {
 }
 
 /// Whether waiters have something new to ask for.
-fn ends(answer: &Answer) -> bool {
-    matches!(answer, Answer::Ended(_) | Answer::Released | Answer::Resolved { .. })
+fn is_news(answer: &Answer) -> bool {
+    let is_over = matches!(answer, Answer::Ended(_) | Answer::Released | Answer::Resolved { .. });
+    // They wait for the end of the lease as they know it.
+    is_over || matches!(answer, Answer::Renewed { is_cut_short: true, .. })
 }
 
 /// Tells that nothing came of it.

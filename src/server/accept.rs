@@ -14,6 +14,8 @@ use tokio::{
 
 /// After an accept that failed, for want of file descriptors as a rule: trying again at once would find none either.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After which a place is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Answers requests that come over `listeners`, until `stop` is ready. Then nothing more is accepted, idle connections are closed, the
 /// others get the answers that they wait for, and after [`Limits::stop_wait`] what is left is cut off.
@@ -55,8 +57,9 @@ where
         loop {
             while connections.try_join_next().is_some() {}
             let next = async {
-                let place = take_place(&places, &common.make_room).await?;
-                Some((listener.accept().await, place))
+                let accepted = listener.accept().await;
+                // Only now is there somebody to make room for.
+                take_place(&places, &common.make_room).await.map(|place| (accepted, place))
             };
             let (accepted, place) = tokio::select! {
                 biased;
@@ -90,11 +93,19 @@ async fn hold(place: OwnedSemaphorePermit, connection: impl Future<Output = ()>)
     drop(place);
 }
 
-/// Waits for a free place; when there is none, the connection that has been idle for longest is asked for its own.
+/// Waits for a free place; when there is none, the connection that has been idle for longest is asked for its own, or the first that
+/// becomes idle.
 async fn take_place(places: &Arc<Semaphore>, make_room: &Notify) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = places.clone().try_acquire_owned() {
         return Some(place);
     }
-    make_room.notify_one();
-    places.clone().acquire_owned().await.ok()
+    loop {
+        make_room.notify_one();
+        if let Ok(place) = timeout(ASK_AGAIN, places.clone().acquire_owned()).await {
+            // Nobody may have been idle, and somebody ended: the wish is taken back, or it would send away a client for nothing. Another
+            // listener that has the same wish repeats it.
+            pin!(make_room.notified()).enable();
+            return place.ok();
+        }
+    }
 }

@@ -66,7 +66,9 @@ where
     let mut builder = http1::Builder::new();
     // The clock of the phases bounds the head, and unlike hyper's it does not run while a connection is idle.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
-    builder.max_buf_size(common.limits.head_bytes_max.max(Limits::HEAD_BYTES_MIN));
+    let head_bytes_max = common.limits.head_bytes_max.max(Limits::HEAD_BYTES_MIN);
+    // The second bounds what is read ahead, in steps; the first is exact.
+    builder.max_header_size(head_bytes_max).max_buf_size(head_bytes_max);
     let mut connection = builder.serve_connection(stream, service);
     let mut alarm = Alarm::new(&phase, &common);
     let is_stopped = {

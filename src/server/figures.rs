@@ -1,5 +1,6 @@
 //! What the server has done: answers and their latencies by route, and how fast the store gives which answers.
 
+use super::recent::Recent;
 use crate::{AnswerCounts, histogram::Histogram, sync::Mutex};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +26,8 @@ pub(super) struct RouteFigures {
     pub(super) statuses: BTreeMap<u16, u64>,
     /// From the head of the request to that of the response, waiting for another attempt included.
     pub(super) latency: Histogram,
+    /// The same, of late.
+    pub(super) recent: Recent,
 }
 
 /// Answers of the store per second.
@@ -52,6 +55,7 @@ impl Figures {
         let figures = routes.entry(route).or_default();
         *figures.statuses.entry(status).or_default() += 1;
         figures.latency.add(took);
+        figures.recent.add(Instant::now(), took);
     }
 
     /// Returns what happened on each route so far.

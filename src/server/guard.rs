@@ -1,10 +1,11 @@
 //! Who may ask: whoever has the token; and no page of another site in the operator's browser.
 
 use super::{Peer, Problem};
-use http::{HeaderMap, Request, StatusCode, Version, header, uri::Authority};
+use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
 use std::{fmt, net::IpAddr};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 
 /// What a request has to show before it is looked at.
 ///
@@ -49,6 +50,18 @@ impl Guard {
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let host = host(request)?;
         check_site(request.headers(), host.as_ref())?;
+        self.check_client(request, host)
+    }
+
+    /// As [`check`](Guard::check), for what has no data in it and does nothing: a link on another site, in an alert say, may lead
+    /// to it.
+    pub(super) fn check_visit<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+        let is_link =
+            request.method() == Method::GET && request.headers().get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate");
+        if is_link { self.check_client(request, host(request)?) } else { self.check(request) }
+    }
+
+    fn check_client<B>(&self, request: &Request<B>, host: Option<Authority>) -> Result<(), Problem> {
         let peer = request.extensions().get::<Peer>();
         match self.token {
             Some(token) => check_token(request.headers(), token),
@@ -153,6 +166,22 @@ mod tests {
         }
         assert_eq!(status(&guard, None, &[("host", "shop")]), 401);
         assert!(!format!("{guard:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_link_on_another_site_leads_to_what_has_no_data_and_nothing_else_does() {
+        let visit = |method: &str, headers: &[(&str, &str)]| {
+            let request = Request::builder().method(method).uri("/").header(SEC_FETCH_SITE, "cross-site");
+            let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            Guard::open().check_visit(&request.body(()).unwrap()).map_or_else(|problem| problem.status().as_u16(), |()| 200)
+        };
+        let (host, link) = (("host", "127.0.0.1:4040"), (SEC_FETCH_MODE, "navigate"));
+        assert_eq!(visit("GET", &[host, link]), 200);
+        assert_eq!(visit("POST", &[host, link]), 403, "a form");
+        assert_eq!(visit("GET", &[host, (SEC_FETCH_MODE, "no-cors")]), 403, "an image, say");
+        assert_eq!(visit("GET", &[host]), 403);
+        assert_eq!(visit("GET", &[("host", "evil.example"), link]), 403, "a name that was made to point here");
+        assert_eq!(status(&Guard::open(), None, &[host, link, (SEC_FETCH_SITE, "cross-site")]), 403, "anything but the page");
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct Limits {
     pub stop_wait: Duration,
     /// Bytes of a request's head; 64 KiB unless set, 8 KiB at least. More is answered with 431.
     pub head_bytes_max: usize,
-    /// Connections at a time; 1024 unless set. Further ones are accepted as others end; whoever has been idle for longest is closed to make room.
+    /// Connections at a time; 1024 unless set. A further one waits until another ends; whoever has been idle for longest is closed to
+    /// make room.
     pub connections_max: usize,
 }
 

@@ -21,6 +21,7 @@ mod accept;
 mod api;
 mod body;
 mod connection;
+mod exposition;
 mod figures;
 mod guard;
 mod limits;
@@ -31,6 +32,7 @@ mod owner;
 mod page;
 mod problem;
 pub mod proxy;
+mod recent;
 mod stall;
 
 pub use accept::serve;

@@ -37,7 +37,7 @@ pub(super) fn replay<RB: Body>(
     let recorded = match decode(&payload) {
         Some(recorded) => recorded,
         None => match resolved::read(&payload).ok_or(Refusal::RecordUnreadable)? {
-            Resolved::Response(recorded) => recorded,
+            Resolved::Response(recorded) => *recorded,
             Resolved::Ended => {
                 settings.hooks.duplicate(key, Duplicate::NotStored);
                 return Err(Refusal::ResponseUnknown(kind));

@@ -9,7 +9,7 @@ use super::response::Recorded;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resolved {
     /// The response to be replayed.
-    Response(Recorded),
+    Response(Box<Recorded>),
     /// That it ended, and no more.
     Ended,
 }
@@ -22,7 +22,7 @@ pub(super) fn read(payload: &[u8]) -> Option<Resolved> {
     #[cfg(feature = "json")]
     {
         let value: serde_json::Value = serde_json::from_slice(payload).ok()?;
-        Some(response(&value).map_or(Resolved::Ended, Resolved::Response))
+        Some(response(&value).map_or(Resolved::Ended, |recorded| Resolved::Response(Box::new(recorded))))
     }
     #[cfg(not(feature = "json"))]
     None
@@ -52,7 +52,8 @@ fn response(value: &serde_json::Value) -> Option<Recorded> {
     Some(Recorded { status, stored: Some(Stored { headers, body, trailers: None }) })
 }
 
-#[cfg(all(test, feature = "json"))]
+#[cfg(test)]
+#[cfg(feature = "json")]
 mod tests {
     use super::*;
     use http::header::CONTENT_TYPE;

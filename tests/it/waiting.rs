@@ -111,6 +111,23 @@ fn a_lapsed_lease_ends_the_wait_with_a_takeover() {
 }
 
 #[test]
+fn a_lease_that_its_holder_cuts_short_ends_the_wait_when_it_lapses() {
+    for way in WAYS {
+        let lab = Lab::new();
+        let store = lab.create();
+        let lease = fresh(&store, "pay");
+        thread::scope(|scope| {
+            let caller = waiting(scope, &store, 1, |store| way(store, "pay", LEASE * 10)).remove(0);
+            lease.renew(LEASE / 10).unwrap();
+            until(|| store.stats().unwrap().answers.in_flight == 2);
+            lab.clock.advance(LEASE / 10 + MS);
+            let Ok(Begin::Takeover(lease)) = caller.join().unwrap() else { panic!("a takeover") };
+            assert_eq!(lease.attempt(), 2);
+        });
+    }
+}
+
+#[test]
 fn a_renewed_lease_goes_on_holding_the_waiter() {
     for way in WAYS {
         let lab = Lab::new();

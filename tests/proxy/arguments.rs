@@ -37,7 +37,7 @@ fn arguments_that_cannot_be_meant_are_refused_with_2_and_say_what_to_do() {
         (&["--admin-listen", "0.0.0.0:0"], "--token-file"),
     ];
     for (options, advice) in cases {
-        let replaced = options.iter().any(|option| *option == "--upstream");
+        let replaced = options.contains(&"--upstream");
         let usual = if replaced { &USUAL[..2] } else { USUAL };
         let (code, said) = refused(&[usual, options].concat());
         assert_eq!(code, Some(2), "{options:?}: {said}");

@@ -3,7 +3,7 @@
 use super::{After, Upstream, charged, exchange, payment};
 use crate::program::Proxy;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -30,10 +30,10 @@ fn what_may_have_an_effect_has_a_connection_of_its_own() {
 #[test]
 fn a_connection_that_closes_under_a_request_has_it_sent_no_second_time() {
     // Each connection takes one request, and closes on the next one when it has come.
-    let connections = Arc::new(Mutex::new(HashMap::new()));
+    let connections = Arc::new(Mutex::new(HashSet::new()));
     let upstream = Upstream::start(move |request| {
         let from = request.connection.peer_addr().unwrap();
-        let is_second = connections.lock().unwrap().insert(from, ()).is_some();
+        let is_second = !connections.lock().unwrap().insert(from);
         if is_second { After::Close } else { request.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi") }
     });
     let proxy = Proxy::start(&upstream.url(), &[]);

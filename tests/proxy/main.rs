@@ -6,6 +6,7 @@ mod admin;
 mod arguments;
 mod connections;
 mod crash;
+mod demo;
 mod duplicates;
 mod forwarding;
 mod message;

@@ -97,7 +97,7 @@ pub(crate) fn chunk(from: &mut impl BufRead) -> Option<Vec<u8>> {
         return None;
     }
     // The end of the last chunk is that of the trailers.
-    if len > 0 && line(from)? != "" {
+    if len > 0 && !line(from)?.is_empty() {
         return None;
     }
     Some(data)

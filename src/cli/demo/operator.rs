@@ -35,22 +35,20 @@ struct Listed {
 /// Looks up each payment that did not end, and says how it did: what `idemstore stuck` and `idemstore resolve` do.
 pub(super) async fn settle(db: &Path, books: &Books) -> Result<Settled, Failure> {
     let target = Target { db: db.to_owned(), json: false, accept_restored: false };
-    let mut service = Service::find(&target, &Options::new()).await?;
+    let mut service = Service::find_quietly(&target, &Options::new()).await?;
     let page = service.get("/v1/records?state=in_flight&limit=1000").await?;
     let page: Page = serde_json::from_slice(&page).map_err(|error| Failure::new(format_args!("reading the records: {error}")))?;
     let charges = books.read()?;
     let mut settled = Settled::default();
     for Listed { scope, key } in page.records {
-        let order = match charges.get(&key).and_then(|charges| charges.first()) {
-            Some(charge) => {
-                settled.charged += 1;
-                let response = json!({ "status": 201, "body": charge });
-                json!({ "scope": scope, "key": key, "outcome": "completed", "payload": response, "reason": "it is in the books" })
-            }
-            None => {
-                settled.not_charged += 1;
-                json!({ "scope": scope, "key": key, "outcome": "released", "reason": "it is not in the books" })
-            }
+        let charge = charges.get(&key).and_then(|charges| charges.first());
+        let order = if let Some(charge) = charge {
+            settled.charged += 1;
+            let response = json!({ "status": 201, "body": charge });
+            json!({ "scope": scope, "key": key, "outcome": "completed", "payload": response, "reason": "it is in the books" })
+        } else {
+            settled.not_charged += 1;
+            json!({ "scope": scope, "key": key, "outcome": "released", "reason": "it is not in the books" })
         };
         resolve(&mut service, &order).await?;
     }

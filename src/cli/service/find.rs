@@ -24,20 +24,26 @@ const TRY_PAUSE: Duration = Duration::from_millis(100);
 impl Service {
     /// Finds the service of a store, and says on stderr which it is. `options` are those for a closed file.
     pub(in crate::cli) async fn find(target: &Target, options: &Options) -> Result<Self, Failure> {
+        let service = Self::find_quietly(target, options).await?;
+        let shown = escaped(&existing(&target.db)?.display().to_string());
+        match &service.0 {
+            Transport::Socket(socket) => note(format_args!("asking the owner of {shown} (pid {})", socket.owner.pid)),
+            Transport::Here(_) => note(format_args!("opened {shown}: no process had it open")),
+        }
+        Ok(service)
+    }
+
+    /// As [`find`](Service::find), for who need not be told.
+    pub(in crate::cli) async fn find_quietly(target: &Target, options: &Options) -> Result<Self, Failure> {
         let db = existing(&target.db)?;
-        let shown = escaped(&db.display().to_string());
         let mut tries = 0;
         loop {
             if let Some(socket) = Socket::connect(&db).await? {
-                note(format_args!("asking the owner of {shown} (pid {})", socket.owner.pid));
                 return Ok(Self(Transport::Socket(socket)));
             }
             tries += 1;
             match open(&db, target, options).await {
-                Ok(store) => {
-                    note(format_args!("opened {shown}: no process had it open"));
-                    return Ok(Self::here(store));
-                }
+                Ok(store) => return Ok(Self::here(store)),
                 Err(error) if error.kind() == ErrorKind::Locked && tries < TRIES => sleep(TRY_PAUSE).await,
                 Err(error) => return Err(error.into()),
             }

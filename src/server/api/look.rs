@@ -6,7 +6,7 @@ use super::{
     query::Query,
     show::{RecordFields, json, read_state},
 };
-use crate::{Cursor, Error, ErrorKind, Key, ListFilter, OutcomeKind, Page, Scope};
+use crate::{Cursor, Error, ErrorKind, Key, ListFilter, OutcomeKind, Page, Scope, limits::LIST_RECORDS_MAX};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use std::time::Duration;
@@ -49,7 +49,7 @@ struct HealthAnswer {
 /// What asks for text of Prometheus is told that it is.
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 /// Rows of the audit that one answer looks at, and has at most.
-const AUDIT_ROWS: usize = 1000;
+const AUDIT_ROWS: usize = LIST_RECORDS_MAX;
 
 impl Api {
     pub(super) async fn record(&self, query: &Query<'_>) -> Result<Response<Body>, Problem> {
@@ -86,7 +86,10 @@ impl Api {
 
     pub(super) async fn audit(&self, query: &Query<'_>) -> Result<Response<Body>, Problem> {
         let from = query.parsed("from", "a whole number")?.unwrap_or(0);
-        let limit = query.parsed("limit", "a whole number")?.unwrap_or(100).min(AUDIT_ROWS);
+        let limit = query.parsed("limit", "a whole number")?.unwrap_or(100);
+        if !(1..=AUDIT_ROWS).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}: give 1 to {AUDIT_ROWS}")).into());
+        }
         let (scope, key) = (query.text("scope").map(str::to_owned), query.text("key").map(str::to_owned));
         self.blocking(move |store| {
             // Filtered after they are read: a page may have fewer rows than asked for, or none, and still a successor.

@@ -146,10 +146,14 @@ impl Api {
         B: http_body::Body<Data = Bytes>,
     {
         // Whoever looks after the machine has no token, and learns nothing.
-        if route != Some(Route::Health)
-            && let Err(problem) = self.guard.check(&request)
-        {
-            return if route == Some(Route::Page) { refused_page(&request, problem) } else { Err(problem) };
+        match route {
+            Some(Route::Health) => (),
+            Some(Route::Page) => {
+                if let Err(problem) = self.guard.check_visit(&request) {
+                    return refused_page(&request, problem);
+                }
+            }
+            _ => self.guard.check(&request)?,
         }
         let route = route.ok_or_else(route::unknown)?;
         route.check(request.method())?;

@@ -107,12 +107,18 @@ fn of_rates(rates: &Rates) -> Value {
 
 fn of_routes(routes: &BTreeMap<&'static str, RouteFigures>) -> Value {
     let of_route = |figures: &RouteFigures| {
-        let latency = &figures.latency;
+        let (latency, recent) = (&figures.latency, figures.recent.clone().distribution(Instant::now()));
         value!({
             "count": latency.count(),
             "p50_us": micros(latency.quantile(50)),
             "p99_us": micros(latency.quantile(99)),
             "max_us": micros(latency.max()),
+            "recent": {
+                "count": recent.count(),
+                "p50_us": micros(recent.quantile(50)),
+                "p99_us": micros(recent.quantile(99)),
+                "max_us": micros(recent.max()),
+            },
         })
     };
     routes.iter().map(|(route, figures)| ((*route).to_owned(), of_route(figures))).collect()

@@ -96,7 +96,7 @@ mod tests {
 
     /// A body of these pieces, after which it ends or hangs.
     struct Pieces {
-        pieces: VecDeque<Piece>,
+        left: VecDeque<Piece>,
         ends: bool,
         announced: u64,
     }
@@ -106,7 +106,7 @@ mod tests {
         type Error = io::Error;
 
         fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
-            match self.pieces.pop_front() {
+            match self.left.pop_front() {
                 Some(piece) => Poll::Ready(Some(piece)),
                 None if self.ends => Poll::Ready(None),
                 None => Poll::Pending,
@@ -121,18 +121,18 @@ mod tests {
     }
 
     fn pieces(pieces: impl IntoIterator<Item = Piece>, ends: bool) -> Pieces {
-        Pieces { pieces: pieces.into_iter().collect(), ends, announced: 0 }
+        Pieces { left: pieces.into_iter().collect(), ends, announced: 0 }
     }
 
-    fn data(text: &'static str) -> Piece {
-        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    fn data(text: &'static str) -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
     fn a_response_within_the_limit_is_read_to_its_end_and_is_whole() {
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", http::HeaderValue::from_static("7"));
-        let body = pieces([data("ab"), data("cd"), Ok(Frame::trailers(trailers.clone()))], true);
+        let body = pieces([Ok(data("ab")), Ok(data("cd")), Ok(Frame::trailers(trailers.clone()))], true);
         let read = run(ReadAhead::read(body, 4, SILENCE)).unwrap();
         assert_eq!(read.size_hint().exact(), Some(4));
         let collected = run(read.collect()).unwrap();
@@ -142,21 +142,21 @@ mod tests {
 
     #[test]
     fn no_more_is_read_ahead_than_it_takes_to_exceed_the_limit() {
-        let read = run(ReadAhead::read(pieces([data("ab"), data("cde"), data("f")], true), 4, SILENCE)).unwrap();
+        let read = run(ReadAhead::read(pieces([Ok(data("ab")), Ok(data("cde")), Ok(data("f"))], true), 4, SILENCE)).unwrap();
         assert_eq!(read.frames.len(), 2);
         assert_eq!((read.size_hint().lower(), read.size_hint().upper()), (5, None));
         assert_eq!(run(read.collect()).unwrap().to_bytes(), "abcdef");
-        let announced = Pieces { announced: 5, ..pieces([data("abcde")], true) };
+        let announced = Pieces { announced: 5, ..pieces([Ok(data("abcde"))], true) };
         assert_eq!(run(ReadAhead::read(announced, 4, SILENCE)).unwrap().frames.len(), 0);
     }
 
     #[test]
     fn a_response_that_breaks_off_or_hangs_within_the_limit_is_found_out() {
-        let broken = pieces([data("ab"), Err(io::Error::other("reset"))], true);
+        let broken = pieces([Ok(data("ab")), Err(io::Error::other("reset"))], true);
         assert!(run(ReadAhead::read(broken, 4, SILENCE)).is_err());
-        assert!(run(ReadAhead::read(pieces([data("ab")], false), 4, SILENCE)).is_err());
+        assert!(run(ReadAhead::read(pieces([Ok(data("ab"))], false), 4, SILENCE)).is_err());
         // Beyond the limit it is the client's to see.
-        let late = pieces([data("abcde"), Err(io::Error::other("reset"))], true);
+        let late = pieces([Ok(data("abcde")), Err(io::Error::other("reset"))], true);
         let read = run(ReadAhead::read(late, 4, SILENCE)).unwrap();
         assert!(run(read.collect()).is_err());
     }

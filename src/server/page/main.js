@@ -1,0 +1,7 @@
+// Starts the page.
+
+startTheme();
+startToken();
+startFigures();
+startRecords();
+startDetail();
