@@ -5,7 +5,7 @@ use super::{
     database::Open,
     disk::{Disk, DiskFile},
     error::StorageError,
-    journal::Active,
+    journal::{Active, Journal},
     lifecycle::{create_temporary, temporary_name, write_new},
     run::{Chunk, run_of},
     table::{COPIED, OF_RUNS, Rows, Table},
@@ -63,7 +63,7 @@ impl Storage {
             let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
             let active = journal.active();
             let _no_checkpoint = self.checkpointing.lock();
-            self.install(&active, &temporary, file)
+            self.install(&journal, &active, &temporary, file)
         });
         if compacted.is_err() {
             let _ = self.disk.remove(&temporary);
@@ -72,13 +72,13 @@ impl Storage {
     }
 
     /// A crash before the rename leaves the old file, one after it the new file; both hold every acknowledged record.
-    fn install(&self, active: &Active<'_>, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
+    fn install(&self, journal: &Journal, active: &Active<'_>, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
         let table = Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
         let id = file.id().map_err(failed)?;
         // What somebody else has put there is not ours to replace.
-        self.check_still_in_place(active).map_err(|error| error.into_cause().into_error(context()))?;
+        self.check_still_in_place(journal, active).map_err(|error| error.into_cause().into_error(context()))?;
         self.disk.rename_over(temporary, &self.name).map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
         self.database.replace(Open { file, id, table: Arc::new(table) });

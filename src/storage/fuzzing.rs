@@ -123,7 +123,7 @@ pub fn replay_sealed(store: StoreId, bodies: &[Vec<u8>], behind: &[u8], flips: &
     let mut bytes = vec![0; journal::HEADER_BYTES];
     let mut places = Vec::new();
     for (body, batch) in bodies.iter().zip(1..) {
-        let mut frame = [&journal::start_frame()[..], body].concat();
+        let mut frame = [&journal::start_frame(0)[..], body].concat();
         assert!(journal::seal_frame(&mut frame, &check, bytes.len() as u64, batch), "a body is too long");
         places.push(bytes.len()..bytes.len() + frame.len());
         bytes.extend(frame);

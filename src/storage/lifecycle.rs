@@ -111,7 +111,7 @@ impl Storage {
     pub(crate) fn note_progress(&self) {
         // What may not be in the files must not be in the note.
         let Ok(journal) = self.journal() else { return };
-        let is_sound = journal.check_sound().is_ok() && self.check_still_in_place(&journal.active()).is_ok();
+        let is_sound = journal.check_sound().is_ok() && self.check_still_in_place(&journal, &journal.active()).is_ok();
         let meta = *self.meta.lock();
         if is_sound && self.noted_batch.load(Ordering::Acquire) != meta.batch {
             let noted = write_note(&*self.disk, &self.name, &self.id, &meta);

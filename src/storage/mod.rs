@@ -161,14 +161,15 @@ impl Storage {
         if self.closing.load(Ordering::Acquire) {
             return Err(ApplyError::NotDone(StorageError::Closed));
         }
-        if !journal.has_room(&active, bytes_at_most(&batch)) {
+        let bytes = bytes_at_most(&batch);
+        if !journal.has_room(&active, bytes) {
             self.turn(&journal, &mut active)?;
         }
         let logged = self.log(batch).map_err(ApplyError::NotDone)?;
-        let mut frame = journal::start_frame();
+        let mut frame = journal::start_frame(bytes);
         journal::encode(&logged, &mut frame).map_err(ApplyError::NotDone)?;
         journal.append(&mut active, frame, logged.meta.batch)?;
-        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;
+        self.check_still_in_place(&journal, &active).map_err(|error| journal.failed(error))?;
         // Only now: what readers see is durable.
         self.take_in(logged);
         Ok(())
@@ -179,10 +180,10 @@ impl Storage {
     }
 
     /// What was written to a file that has no name, or whose name belongs to another file, is not durable.
-    fn check_still_in_place(&self, active: &Active<'_>) -> Result<(), ApplyError> {
-        let (segment, segment_id) = Journal::place(active, &self.name);
+    fn check_still_in_place(&self, journal: &Journal, active: &Active<'_>) -> Result<(), ApplyError> {
+        let (segment, segment_id) = journal.place(active);
         let ours = self.database.current().map_err(ApplyError::Indeterminate)?.id;
-        for (name, ours) in [(&self.name, ours), (&segment, segment_id)] {
+        for (name, ours) in [(&*self.name, ours), (segment, segment_id)] {
             let path = || self.disk.path(name);
             let lost = match self.disk.id(name) {
                 Ok(named) if named == ours => continue,

@@ -21,9 +21,11 @@ pub(crate) struct Frame<'b> {
     pub(crate) len: usize,
 }
 
-/// Starts a frame; the body is to be appended.
-pub(crate) fn start() -> Vec<u8> {
-    vec![0; FRAME_HEAD_BYTES]
+/// Starts a frame with room for that many bytes; the body is to be appended.
+pub(crate) fn start(bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(bytes.max(FRAME_HEAD_BYTES).next_multiple_of(FRAME_STEP));
+    frame.resize(FRAME_HEAD_BYTES, 0);
+    frame
 }
 
 /// Fills in the head of a frame for its place. Returns false for a body of 4 GiB or more.
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     fn sealed(body: &[u8], position: u64) -> Vec<u8> {
-        let mut frame = start();
+        let mut frame = start(body.len());
         frame.extend_from_slice(body);
         assert!(seal(&mut frame, &CheckKey::for_values(&[1; 16]), position, 7));
         frame

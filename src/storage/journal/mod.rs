@@ -27,7 +27,7 @@ use crate::{
     Timestamp,
     sync::{Condvar, Mutex, MutexGuard, wait},
 };
-use segment::Segment;
+use segment::{SLOTS, Segment};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -37,6 +37,8 @@ use std::sync::{
 #[derive(Debug)]
 pub(crate) struct Journal {
     store: StoreId,
+    /// Of the files.
+    names: [String; 2],
     /// Of one segment.
     bytes_max: u64,
     /// Held by whoever appends or changes the generation.
@@ -95,12 +97,13 @@ pub struct JournalStats {
 }
 
 impl Journal {
-    fn new(store: StoreId, bytes_max: u64, active: Segment, spare: Option<Segment>, frozen: Option<Segment>) -> Self {
+    fn new(options: &JournalOptions, active: Segment, spare: Option<Segment>, frozen: Option<Segment>) -> Self {
         let wanted = Wanted { checkpoint: frozen.is_some(), sweep: None };
         let segment_bytes = AtomicU64::new(active.used());
         Self {
-            store,
-            bytes_max,
+            store: options.store,
+            names: [0, 1].map(|slot| segment::name_of(&options.name, slot)),
+            bytes_max: options.bytes_max,
             segment_bytes,
             active: Mutex::new(active),
             turns: Mutex::new(Turns { spare, frozen, wanted, ..Turns::default() }),
@@ -305,8 +308,9 @@ impl Journal {
     }
 
     /// Returns the name of the active segment and which file it is.
-    pub(crate) fn place(active: &Active<'_>, store: &str) -> (String, FileId) {
-        (segment::name_of(store, active.generation), active.id())
+    pub(crate) fn place(&self, active: &Active<'_>) -> (&str, FileId) {
+        let [even, odd] = &self.names;
+        (if active.generation.is_multiple_of(SLOTS) { even } else { odd }, active.id())
     }
 
     pub(crate) fn io(&self) -> IoCounts {

@@ -147,7 +147,6 @@ impl Opened {
         if self.segments.is_empty() {
             return self.restart(table.generation);
         }
-        let JournalOptions { store, bytes_max, .. } = self.options;
         let last = self.segments.iter().rev().find(|segment| segment.last.is_some());
         if let Some((segment, (position, len))) = last.and_then(|segment| Some((segment, segment.last?))) {
             let placed = Placed { batch: 0, body: &[], position, len };
@@ -158,12 +157,12 @@ impl Opened {
         let second = segments.next();
         match (first, second) {
             (Some(first), Some(second)) if second.last.is_some() => {
-                Ok(Journal::new(store, bytes_max, second.resume(&self.options)?, None, Some(first)))
+                Ok(Journal::new(&self.options, second.resume(&self.options)?, None, Some(first)))
             }
             // A spare segment may have a header that only readers see, after a failed sync: it starts anew as well.
             (Some(first), _) => {
                 let spare = self.options.start(first.generation + 1)?;
-                Ok(Journal::new(store, bytes_max, first, Some(spare), None))
+                Ok(Journal::new(&self.options, first, Some(spare), None))
             }
             (None, _) => Err(ApplyError::NotDone(StorageError::Engine("a journal without segments".into()))),
         }
@@ -171,10 +170,9 @@ impl Opened {
 
     /// Starts with empty segments of the generations after `generation`. What is in the files is lost.
     pub(crate) fn restart(self, generation: u64) -> Result<Journal, ApplyError> {
-        let JournalOptions { store, bytes_max, .. } = self.options;
         let active = self.options.start(generation + 1)?;
         let spare = self.options.start(generation + SLOTS)?;
-        Ok(Journal::new(store, bytes_max, active, Some(spare), None))
+        Ok(Journal::new(&self.options, active, Some(spare), None))
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
     const CHECK: [u8; 16] = [3; 16];
 
     fn append(bytes: &mut Vec<u8>, batch: u64, body: &[u8]) {
-        let mut frame = frame::start();
+        let mut frame = frame::start(0);
         frame.extend_from_slice(body);
         assert!(frame::seal(&mut frame, &CheckKey::for_values(&CHECK), bytes.len() as u64, batch));
         bytes.extend(frame);
