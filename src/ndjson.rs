@@ -5,6 +5,7 @@ use crate::{
     limits::{CHECKPOINT_BYTES_MAX, IMPORT_LINE_BYTES_MAX, TOKEN_MAX},
     maintain::proceed,
     queue::{ImportStep, Message},
+    record::Holder,
     storage::ScanRow,
     store::check_payload,
 };
@@ -249,7 +250,7 @@ impl Line {
             fingerprint: self.fingerprint.parse()?,
             token: FencingToken::new(self.token),
             attempt: self.attempt,
-            incarnation: 0,
+            holder: Holder::GONE,
             first_seen_at: Timestamp::from_millis(self.first_seen_at),
             started_at: Timestamp::from_millis(self.started_at),
             ended_at: Timestamp::from_millis(self.ended_at.unwrap_or_default()),

@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     reserve_bytes: u64,
     journal_bytes: u64,
     background_checkpoints: bool,
+    pub(crate) remote_holders: bool,
     pub(crate) clock: ClockPolicy,
 }
 
@@ -86,6 +87,7 @@ impl Options {
             reserve_bytes: 16 * 1024 * 1024,
             journal_bytes: 64 * 1024 * 1024,
             background_checkpoints: true,
+            remote_holders: false,
             clock: ClockPolicy {
                 jump_max: Duration::from_secs(300),
                 settle: Some(Duration::from_secs(3600)),
@@ -99,6 +101,34 @@ impl Options {
     /// rule; a duplicate of a crashed attempt waits that long, unless the process died with it.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
+        self
+    }
+
+    /// Says that those who are granted leases are other processes, as the clients of a server are; they are threads of this one
+    /// unless set.
+    ///
+    /// A lease that was granted to a thread ends with its process, so the next open takes over at once. One that was granted to another
+    /// process lasts as long as was said, by the wall clock, whatever became of the process that has the store open: its holder may be
+    /// at work. That is kept with each grant; a later open without this option respects it.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, Fingerprint, Key, ManualClock, Options, Timestamp, disk::MemoryDisk};
+    /// # use std::time::Duration;
+    /// # let (disk, clock) = (MemoryDisk::new(), ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+    /// let options = Options::new().remote_holders(true).lease(Duration::from_secs(30)).clock(clock.clone());
+    /// let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// let store = options.create_on(disk.clone(), "payments.idem")?;
+    /// let Begin::Fresh(lease) = store.begin(&key, request)? else { panic!() };
+    /// let token = lease.token(); // for the client
+    /// store.close()?;
+    ///
+    /// let store = options.open_on(disk, "payments.idem")?;
+    /// assert!(matches!(store.begin(&key, request)?, Begin::InFlight { .. }));
+    /// store.complete(&key, token, "receipt 7")?; // it comes back and ends what it has begun
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    pub fn remote_holders(mut self, are_remote: bool) -> Self {
+        self.settings.remote_holders = are_remote;
         self
     }
 

@@ -176,8 +176,7 @@ impl<'r> Plan<'r> {
                     self.admit(key)?;
                 }
                 self.next_token = self.next_token.max(record.token.get() + 1);
-                // No open of this store has incarnation 0, so an imported attempt in flight has a dead holder.
-                let record = Record { incarnation: 0, ..record.clone() };
+                let record = Record { holder: crate::record::Holder::GONE, ..record.clone() };
                 self.put(key, Decision { answer: Answer::Marked, change: Change::Put(record) })?;
                 step.imported += 1;
             }

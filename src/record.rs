@@ -44,6 +44,32 @@ impl fmt::Display for FencingToken {
     }
 }
 
+/// Who has, or had, the right to run an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// The open of the store in which the attempt was granted, or last renewed.
+    pub(crate) incarnation: u64,
+    /// It is another process, which does not end with that open.
+    pub(crate) is_remote: bool,
+}
+
+impl Holder {
+    /// Of an attempt that was granted elsewhere: no open has this number.
+    #[cfg(feature = "ndjson")]
+    pub(crate) const GONE: Self = Self { incarnation: 0, is_remote: false };
+    /// No store is opened that often.
+    const REMOTE: u64 = 1 << 63;
+
+    /// As it is stored.
+    pub(crate) fn to_number(self) -> u64 {
+        if self.is_remote { self.incarnation | Self::REMOTE } else { self.incarnation }
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self { incarnation: number & !Self::REMOTE, is_remote: number & Self::REMOTE != 0 }
+    }
+}
+
 /// What the store holds for one key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
@@ -51,15 +77,15 @@ pub struct Record {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) token: FencingToken,
     pub(crate) attempt: u32,
-    /// The open of the store in which the current attempt was granted.
-    pub(crate) incarnation: u64,
+    /// Whom the current attempt was granted to.
+    pub(crate) holder: Holder,
     pub(crate) first_seen_at: Timestamp,
     pub(crate) started_at: Timestamp,
     /// The epoch while in flight.
     pub(crate) ended_at: Timestamp,
-    /// For people; decisions use `lease_deadline_ms`.
+    /// For people, and for what a holder that outlives its open may still do; other decisions use `lease_deadline_ms`.
     pub(crate) lease_expires_at: Timestamp,
-    /// When the lease lapses on the monotonic clock of `incarnation`, in milliseconds since that open.
+    /// When the lease lapses on the monotonic clock of the holder's incarnation, in milliseconds since that open.
     pub(crate) lease_deadline_ms: u64,
     /// When a terminal record ceases to answer; when a lapsed attempt without a checkpoint may be swept.
     pub(crate) expires_at: Timestamp,

@@ -6,6 +6,7 @@ use crate::{
     pen::Pen,
     poison::Poison,
     queue::{Claim, Message, Queue, Reply, Request, closed},
+    record::Holder,
     stats::StatsCell,
     storage::{ApplyError, Seen, Storage},
     sync::{Mutex, promise::Promise},
@@ -68,7 +69,8 @@ impl Shared {
         let monotonic = self.clock.monotonic();
         let wall = guard.observe(self.clock.wall(), monotonic);
         let monotonic_ms = millis(monotonic.saturating_sub(self.origin));
-        Now { wall, monotonic_ms, incarnation: self.storage.incarnation() }
+        let holder = Holder { incarnation: self.storage.incarnation(), is_remote: self.settings.remote_holders };
+        Now { wall, monotonic_ms, holder }
     }
 
     /// Returns how far the wall clock is ahead of what can be believed.

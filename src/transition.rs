@@ -1,7 +1,11 @@
 //! The protocol: what each command makes of a record. Pure: no I/O, no clock, no randomness; every branch of the protocol
 //! stands here and nowhere else.
 
-use crate::{Fingerprint, Outcome, OutcomeKind, Timestamp, record::FencingToken, record::Record, record::State, time::millis};
+use crate::{
+    Fingerprint, Outcome, OutcomeKind, Timestamp,
+    record::{FencingToken, Holder, Record, State},
+    time::millis,
+};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The instant at which a command is decided.
@@ -11,8 +15,8 @@ pub(crate) struct Now {
     pub(crate) wall: Timestamp,
     /// Monotonic milliseconds since the store was opened.
     pub(crate) monotonic_ms: u64,
-    /// Which open of the store this is. A record of another one has a dead holder.
-    pub(crate) incarnation: u64,
+    /// Who is granted what is granted now. The holder of an earlier open is dead, unless it is another process.
+    pub(crate) holder: Holder,
 }
 
 /// What a caller, an operator or the sweeper asks of one key.
@@ -199,7 +203,7 @@ struct Terms {
 impl Terms {
     fn apply(&self, mut record: Record, now: Now) -> Record {
         record.token = self.token;
-        record.incarnation = now.incarnation;
+        record.holder = now.holder;
         record.lease_deadline_ms = now.monotonic_ms.saturating_add(millis(self.lease));
         record.lease_expires_at = now.wall.saturating_add(self.lease);
         record.expires_at = record.lease_expires_at.saturating_add(self.retention);
@@ -232,7 +236,7 @@ fn grant_fresh(fingerprint: Fingerprint, terms: &Terms, now: Now) -> Decision {
         fingerprint,
         token: terms.token,
         attempt: 1,
-        incarnation: now.incarnation,
+        holder: now.holder,
         first_seen_at: now.wall,
         started_at: now.wall,
         ended_at: Timestamp::default(),
@@ -314,7 +318,7 @@ fn resolve(record: Option<&Record>, ending: Option<&Ending>, now: Now) -> Decisi
 }
 
 fn in_flight(record: &Record, now: Now) -> Answer {
-    let retry_after = Duration::from_millis(record.lease_deadline_ms.saturating_sub(now.monotonic_ms));
+    let retry_after = lease_left(record, now);
     Answer::InFlight { retry_after, lease_expires_at: record.lease_expires_at }
 }
 
@@ -325,7 +329,22 @@ fn held_by(record: Option<&Record>, token: FencingToken) -> Option<&Record> {
 
 /// Whether an attempt in flight may be taken over: nobody renewed its lease in time, or its process is gone.
 pub(crate) fn is_lapsed(record: &Record, now: Now) -> bool {
-    record.incarnation != now.incarnation || record.lease_deadline_ms <= now.monotonic_ms
+    lease_left(record, now).is_zero()
+}
+
+/// How much longer the holder of an attempt in flight has the right to run it.
+///
+/// The monotonic clock of an earlier open is gone. A holder that was part of that process is gone with it; one that is another
+/// process goes by what it was told, the wall clock, and may be at work.
+fn lease_left(record: &Record, now: Now) -> Duration {
+    let left_ms = match record.holder {
+        Holder { incarnation, .. } if incarnation == now.holder.incarnation => {
+            record.lease_deadline_ms.saturating_sub(now.monotonic_ms)
+        }
+        Holder { is_remote: true, .. } => record.lease_expires_at.as_millis().saturating_sub(now.wall.as_millis()),
+        Holder { is_remote: false, .. } => 0,
+    };
+    Duration::from_millis(left_ms)
 }
 
 /// Whether a sweep removes the record.

@@ -4,7 +4,8 @@
 use super::*;
 
 const WALL: u64 = 1_000_000;
-const NOW: Now = Now { wall: Timestamp::from_millis(WALL), monotonic_ms: 50_000, incarnation: 7 };
+const NOW: Now = Now { wall: Timestamp::from_millis(WALL), monotonic_ms: 50_000, holder: HERE };
+const HERE: Holder = Holder { incarnation: 7, is_remote: false };
 const CURRENT: FencingToken = FencingToken::new(40);
 const STALE: FencingToken = FencingToken::new(39);
 const NEXT: FencingToken = FencingToken::new(90);
@@ -34,12 +35,20 @@ orphan                  | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+
 orphan overdue          | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | S-
 orphan marked           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
 orphan marked overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
+remote                  | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
+remote overdue          | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
+remote marked           | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
+remote marked overdue   | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
+remote lapsed           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
+remote lapsed overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | S-
+remote lapsed marked    | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
+remote lapsed marked overdue| T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
 completed               | R= R= | M= M= | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | A= A= A= | K=
 completed overdue       | F+ F+ | F+ F+ | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= | S-
 failed                  | R= R= | M= M= | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | A= A= A= | K=
 failed overdue          | F+ F+ | F+ F+ | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= | S-
 ";
-const STATES: usize = 17;
+const STATES: usize = 25;
 const COMMANDS: usize = 22;
 
 /// One cell: what was asked of what, and what was decided.
@@ -91,7 +100,7 @@ fn record(row: &str) -> Option<Record> {
         "absent" => return None,
         "completed" => State::Completed,
         "failed" => State::Failed,
-        "live" | "lapsed" | "orphan" => State::InFlight,
+        "live" | "lapsed" | "orphan" | "remote" => State::InFlight,
         other => panic!("no such state: {other}"),
     };
     Some(Record {
@@ -99,13 +108,21 @@ fn record(row: &str) -> Option<Record> {
         fingerprint: request("same"),
         token: CURRENT,
         attempt: ATTEMPT,
-        incarnation: if has("orphan") { NOW.incarnation - 1 } else { NOW.incarnation },
+        holder: match words[0] {
+            "orphan" | "remote" => Holder { incarnation: HERE.incarnation - 1, is_remote: has("remote") },
+            _ => HERE,
+        },
         first_seen_at: Timestamp::from_millis(WALL - 9000),
         started_at: Timestamp::from_millis(WALL - 8000),
         ended_at: Timestamp::from_millis(if state == State::InFlight { 0 } else { WALL - 7000 }),
-        lease_expires_at: Timestamp::from_millis(WALL - 6000),
-        // At the deadline itself the lease has lapsed, and an orphan's deadline says nothing.
-        lease_deadline_ms: if has("lapsed") { NOW.monotonic_ms } else { NOW.monotonic_ms + 1 },
+        // Only for the remote holder of an earlier open does it say anything, and then the deadline does not. At either itself the
+        // lease has lapsed.
+        lease_expires_at: Timestamp::from_millis(match (has("remote"), has("lapsed")) {
+            (true, false) => WALL + 1,
+            (true, true) => WALL,
+            (false, _) => WALL - 6000,
+        }),
+        lease_deadline_ms: if has("lapsed") != has("remote") { NOW.monotonic_ms } else { NOW.monotonic_ms + 1 },
         expires_at: Timestamp::from_millis(if has("overdue") { WALL } else { WALL + 1 }),
         checkpoint: has("marked").then(|| bytes("mark")),
         payload: if state == State::InFlight { Arc::default() } else { bytes("stored") },
@@ -211,11 +228,11 @@ fn a_grant_has_the_next_token_and_so_has_its_record() {
         let record = cell.written().expect("a grant is written");
         assert_eq!((grant.token, record.token), (NEXT, NEXT), "{}", cell.name);
         assert_eq!((grant.attempt, &grant.checkpoint), (record.attempt, &record.checkpoint), "{}", cell.name);
-        assert_eq!((record.state, record.incarnation), (State::InFlight, NOW.incarnation), "{}", cell.name);
+        assert_eq!((record.state, record.holder), (State::InFlight, HERE), "{}", cell.name);
         assert!(!is_lapsed(record, NOW), "{}", cell.name);
         grants += 1;
     }
-    assert_eq!(grants, 3 * 4 + 8);
+    assert_eq!(grants, 3 * 4 + 12);
 }
 
 #[test]
@@ -262,7 +279,7 @@ fn a_key_in_flight_is_freed_only_by_its_holder_an_operator_or_the_end_of_its_tim
 fn a_record_with_a_checkpoint_is_never_swept() {
     let held = |cell: &Cell| cell.record.as_ref().is_some_and(Record::is_held) && matches!(cell.command, Command::Sweep);
     let held: Vec<Cell> = cells().into_iter().filter(held).collect();
-    assert_eq!(held.len(), 6);
+    assert_eq!(held.len(), 10);
     for cell in held {
         assert_eq!(cell.decision, Answer::Kept.alone(), "{}", cell.name);
     }
@@ -275,7 +292,7 @@ fn a_mismatch_says_nothing_and_changes_nothing() {
         assert_eq!(cell.decision, Answer::Mismatch.alone(), "{}", cell.name);
         seen += 1;
     }
-    assert_eq!(seen, 14 * 2);
+    assert_eq!(seen, 22 * 2);
 }
 
 #[test]
@@ -301,7 +318,7 @@ fn a_fresh_record_starts_from_nothing() {
             fingerprint,
             token: NEXT,
             attempt: 1,
-            incarnation: NOW.incarnation,
+            holder: HERE,
             first_seen_at: NOW.wall,
             started_at: NOW.wall,
             ended_at: Timestamp::default(),
@@ -324,7 +341,7 @@ fn a_takeover_keeps_the_history_and_a_renewal_only_moves_the_lease() {
             token: if is_takeover { NEXT } else { CURRENT },
             attempt: if is_takeover { ATTEMPT + 1 } else { ATTEMPT },
             started_at: if is_takeover { NOW.wall } else { before.started_at },
-            incarnation: NOW.incarnation,
+            holder: HERE,
             lease_expires_at: NOW.wall.saturating_add(LEASE),
             lease_deadline_ms: NOW.monotonic_ms + 700,
             expires_at: NOW.wall.saturating_add(LEASE).saturating_add(RETENTION),

@@ -45,6 +45,8 @@ impl StoreArgs {
         if let Some(bytes) = self.max_bytes {
             options = options.bytes_max(bytes);
         }
+        // Clients hold the leases. They go on when this process ends.
+        options = options.remote_holders(true);
         options.create_if_missing(true).accept_restored(self.accept_restored).open(&self.db)
     }
 }

@@ -207,7 +207,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         FencingToken, Fingerprint, Key, State, Timestamp,
-        record::Record,
+        record::{Holder, Record},
         storage::{
             Batch, Before, KeyChange, NewAuditRow, OpenMode, StorageOptions,
             disk::{Disk, MemoryDisk},
@@ -249,7 +249,7 @@ pub(super) mod tests {
             fingerprint: Fingerprint::of(&[b"1"]),
             token: FencingToken::new(token),
             attempt: 1,
-            incarnation: storage.incarnation(),
+            holder: Holder { incarnation: storage.incarnation(), is_remote: false },
             first_seen_at: NOW,
             started_at: NOW,
             ended_at: Timestamp::default(),

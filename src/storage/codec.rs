@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Fingerprint, Timestamp,
     limits::{CHECKPOINT_BYTES_MAX, PAYLOAD_BYTES_MAX},
-    record::{FencingToken, Record, State},
+    record::{FencingToken, Holder, Record, State},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn header_of(record: &Record, checkpoint_len: usize) -> Result<Header, StorageEr
         fingerprint_algorithm: FINGERPRINT_BLAKE3,
         attempt: record.attempt,
         token: record.token.get(),
-        incarnation: record.incarnation,
+        incarnation: record.holder.to_number(),
         first_seen_at: record.first_seen_at.as_millis(),
         started_at: record.started_at.as_millis(),
         ended_at: record.ended_at.as_millis(),
@@ -110,7 +110,7 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
         fingerprint: Fingerprint::from_bytes(header.fingerprint),
         token: FencingToken::new(header.token),
         attempt: header.attempt,
-        incarnation: header.incarnation,
+        holder: Holder::from_number(header.incarnation),
         first_seen_at: Timestamp::from_millis(header.first_seen_at),
         started_at: Timestamp::from_millis(header.started_at),
         ended_at: Timestamp::from_millis(header.ended_at),
@@ -182,7 +182,7 @@ mod tests {
                     fingerprint: Fingerprint::from_bytes(fingerprint),
                     token: FencingToken::new(token),
                     attempt,
-                    incarnation: times[0],
+                    holder: Holder::from_number(times[0]),
                     first_seen_at: Timestamp::from_millis(times[1]),
                     started_at: Timestamp::from_millis(times[2]),
                     ended_at: Timestamp::from_millis(times[3]),

@@ -23,6 +23,7 @@ mod model;
 mod ndjson;
 mod panic_poison;
 mod recovery;
+mod remote_holders;
 mod resolve;
 mod retention;
 mod scopes;

@@ -6,7 +6,7 @@
 use crate::{
     FencingToken, Fingerprint, Key, Timestamp,
     limits::{CHECKPOINT_BYTES_MAX, PAYLOAD_BYTES_MAX},
-    record::{Record, State},
+    record::{Holder, Record, State},
     storage::{
         codec::{state_from_byte, state_to_byte},
         error::StorageError,
@@ -135,7 +135,7 @@ fn encode_record(record: &Record, meta: &Meta, into: &mut Vec<u8>) -> Result<(),
     let head = RecordHead {
         attempt: record.attempt,
         tokens_ago: meta.next_token.wrapping_sub(record.token.get()).cast_signed(),
-        incarnation: record.incarnation,
+        incarnation: record.holder.to_number(),
         first_seen_ago: ago(record.first_seen_at),
         started_ago: ago(record.started_at),
         // The epoch while in flight, which would be a long number.
@@ -224,7 +224,7 @@ fn decode_record(rest: &mut Rest<'_>, state: State, meta: &Meta) -> Result<Recor
         fingerprint: Fingerprint::from_bytes(head.fingerprint),
         token: FencingToken::new(meta.next_token.wrapping_sub(head.tokens_ago.cast_unsigned())),
         attempt: head.attempt,
-        incarnation: head.incarnation,
+        holder: Holder::from_number(head.incarnation),
         first_seen_at: time(head.first_seen_ago),
         started_at: time(head.started_ago),
         ended_at: if in_flight { Timestamp::from_millis(0) } else { time(head.ended_ago) },
