@@ -9,7 +9,8 @@ const REASON: &str = "the provider's dashboard shows charge 7";
 fn a_stuck_attempt_is_resolved_and_replayed_while_the_server_runs() {
     let place = Place::new();
     let server = place.serve();
-    assert_eq!(server.begin("pay_1").0, 201);
+    let (status, granted) = server.begin("pay_1");
+    assert_eq!(status, 201);
     // Somebody runs it: it is not stuck, and nobody may end it.
     assert_eq!(place.run(&["stuck", "--json"]).lines().len(), 0);
     let resolve =
@@ -18,7 +19,14 @@ fn a_stuck_attempt_is_resolved_and_replayed_while_the_server_runs() {
     assert_eq!(place.run(&["stuck", "--older", "0s", "--json"]).lines().len(), 1);
     server.kill();
 
+    // That the server was restarted says nothing about who runs it.
     let server = place.serve();
+    assert_eq!(place.run(&["stuck", "--json"]).lines().len(), 0);
+    assert!(place.run(&resolve).failed(1).contains("live lease"));
+    // Whoever ran it dies, and its lease lapses.
+    let short = json!({ "scope": SCOPE, "key": "pay_1", "token": granted["token"], "lease_ms": 10 });
+    assert_eq!(server.post("/v1/renew", &short).0, 200);
+    until("the lease has lapsed", || place.run(&["stuck", "--json"]).lines().len() == 1);
     let stuck = place.run(&["stuck", "--json"]).lines();
     assert_eq!((stuck.len(), &stuck[0]["key"], &stuck[0]["is_lapsed"]), (1, &json!("pay_1"), &json!(true)));
     assert_eq!(place.run(&["show", "pay_1", "--json"]).json()["is_lapsed"], json!(true));
