@@ -300,7 +300,7 @@ fn no_file_is_too_long() {
         long.map(|source| format!("{} has more than {LINES_MAX} lines", source.path)).collect()
     };
     check(rule, Source::new("src/a.rs", &"\n".repeat(LINES_MAX + 1)), Source::new("src/a.rs", &"\n".repeat(LINES_MAX)));
-    for folder in ["tests/it", "tests/tower", "tests/conformance", "tests/server", "tests/proxy"] {
+    for folder in ["tests/it", "tests/tower", "tests/conformance", "tests/cli", "tests/server", "tests/proxy"] {
         assert_eq!(rule(&sources(folder)), Vec::<String>::new());
     }
 }
@@ -314,7 +314,7 @@ fn every_file_of_the_tests_is_part_of_them() {
     let main = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
     assert_eq!(missing(&sources("tests/it"), &main), Vec::<String>::new());
     assert_eq!(missing(&[Source::new("tests/it/forgotten.rs", "")], &main), ["forgotten"]);
-    for folder in ["tests/tower", "tests/conformance", "tests/server", "tests/proxy"] {
+    for folder in ["tests/tower", "tests/conformance", "tests/cli", "tests/server", "tests/proxy"] {
         let main = fs::read_to_string(root().join(folder).join("main.rs")).unwrap();
         assert_eq!(missing(&sources(folder), &main), Vec::<String>::new());
     }
@@ -330,7 +330,7 @@ fn no_test_is_ignored_sleeps_or_expects_any_panic() {
         sources.iter().filter(bad).map(|source| source.path.clone()).collect()
     };
     check(rule, Source::new("a.rs", "#[test]\n#[ignore]"), Source::new("a.rs", "#[test]"));
-    for folder in ["tests/it", "tests/tower", "tests/conformance", "tests/server", "tests/proxy"] {
+    for folder in ["tests/it", "tests/tower", "tests/conformance", "tests/cli", "tests/server", "tests/proxy"] {
         assert_eq!(rule(&sources(folder)), Vec::<String>::new());
     }
 }

@@ -9,6 +9,7 @@ mod damage;
 mod hostile;
 mod http;
 mod owner;
+mod service;
 mod stuck;
 mod support;
 mod transfer;

@@ -3,8 +3,15 @@
 use crate::support::*;
 use std::{
     fs,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+    io::Read as _,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
+        process::CommandExt as _,
+    },
+    process::Stdio,
 };
+
+const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_file_that_an_application_embeds_is_said_to_be_so() {
@@ -88,6 +95,52 @@ fn the_owner_of_another_file_is_not_asked() {
 }
 
 #[test]
+fn a_socket_of_another_user_is_not_trusted() {
+    let place = Place::filled();
+    if fs::metadata(&place.db).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can be two users");
+        return;
+    }
+    // Theirs answers as an owner does, beside our file.
+    let theirs = tempfile::tempdir().unwrap();
+    let (db, socket) = (theirs.path().join("theirs.idem"), theirs.path().join("socket"));
+    let mut program = program();
+    program.args(["serve", "--listen", "127.0.0.1:0", "--db"]).arg(&db).arg("--unix").arg(&socket);
+    // The test's own build may be where others cannot go.
+    let copy = theirs.path().join("idemstore");
+    fs::copy(env!("CARGO_BIN_EXE_idemstore"), &copy).unwrap();
+    for path in [theirs.path(), &copy] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut as_them = std::process::Command::new(&copy);
+    as_them.args(program.get_args()).uid(NOBODY).gid(NOBODY).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut them = as_them.spawn().unwrap();
+    until("they listen", || socket.exists() && std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    fs::rename(&socket, place.path("payments.idem.sock")).unwrap();
+    let ran = place.run(&["list"]);
+    them.kill().unwrap();
+    them.wait().unwrap();
+    assert!(ran.failed(1).contains("another user (65534)"));
+}
+
+#[test]
+fn a_closed_file_of_another_user_is_left_alone() {
+    let place = Place::filled();
+    if fs::metadata(&place.db).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can open what belongs to others");
+        return;
+    }
+    chown(&place.db, Some(NOBODY), Some(NOBODY)).unwrap();
+    let before = place.names();
+    assert!(place.run(&["list"]).failed(1).contains("sudo -u '#65534'"));
+    assert_eq!(place.names(), before);
+    // Whoever has it open does not mind who asks.
+    let server = place.serve();
+    place.run(&["list"]).done();
+    server.stop();
+}
+
+#[test]
 fn a_compacted_file_still_has_its_owner() {
     let place = Place::filled();
     let server = place.serve();
@@ -96,6 +149,60 @@ fn a_compacted_file_still_has_its_owner() {
         assert!(place.run(&["list"]).err.starts_with("asking "));
     }
     server.stop();
+}
+
+#[test]
+fn a_proxy_is_an_owner_as_well() {
+    let place = Place::filled();
+    let proxy = Server::start_with(&["proxy", "--upstream", "http://127.0.0.1:9"], &place.db);
+    let ran = place.run(&["list", "--json"]);
+    assert!(ran.err.contains(&format!("asking the owner of {} (pid {})", place.db.display(), proxy.pid())), "{ran:?}");
+    assert_eq!(ran.lines().len(), 4);
+    place.run(&["verify"]).done();
+    proxy.stop();
+    assert!(!place.path("payments.idem.sock").exists());
+}
+
+#[test]
+fn a_server_serves_where_no_socket_can_be_and_says_so() {
+    let place = Place::filled();
+    let long = place.path(&"n".repeat(120));
+    fs::rename(&place.db, &long).unwrap();
+    let occupied = Place::filled();
+    fs::write(occupied.path("payments.idem.sock"), "somebody's").unwrap();
+    for (db, why) in [(&long, "too long for a socket"), (&occupied.db, "is not a socket")] {
+        let server = Server::start_without_socket(db);
+        assert_eq!(server.begin("new").0, 201);
+        let said = run(&["list", "--db", db.to_str().unwrap()], "").failed(1);
+        assert!(said.contains(&format!("pid {}", server.pid())), "{said}");
+        let said = server.stop();
+        assert!(said.contains("no command will find its way") && said.contains(why), "{said}");
+    }
+    assert_eq!(fs::read(occupied.path("payments.idem.sock")).unwrap(), b"somebody's");
+}
+
+#[test]
+fn a_server_stops_though_a_client_is_in_the_middle_of_long_work() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..200 {
+        begin(&store, &n.to_string()).complete(vec![b'x'; 100_000]).unwrap();
+    }
+    store.close().unwrap();
+    let server = place.serve();
+    let mut export = program();
+    export.args(["export", "--db"]).arg(&place.db).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut export = export.spawn().unwrap();
+    // It has begun, and its reader stops.
+    let mut out = export.stdout.take().unwrap();
+    out.read_exact(&mut [0; 100]).unwrap();
+    server.stop();
+    // And who asked learns that it is not all.
+    let rest = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let ended = wait(export);
+    rest.join().unwrap().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(place.run(&["verify", "--json"]).json()["records"], 200);
 }
 
 #[test]

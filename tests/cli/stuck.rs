@@ -55,6 +55,26 @@ fn each_outcome_is_what_clients_are_told_next() {
 }
 
 #[test]
+fn an_answer_given_to_a_closed_file_is_kept_for_as_long_as_the_person_says() {
+    let place = Place::filled();
+    let kept = |id: &str| {
+        let record = place.run(&["show", id, "--json"]).json();
+        record["expires_at"].as_u64().unwrap() - record["ended_at"].as_u64().unwrap()
+    };
+    let resolve = |id: &str, more: &[&str]| {
+        place.run(&[&["resolve", id, "--scope", SCOPE, "--reason", REASON, "--yes", "--completed", "1"], more].concat())
+    };
+    resolve("started", &["--retention", "7d"]).done();
+    assert_eq!(kept("started"), 7 * 86_400_000);
+    resolve("running", &[]).done();
+    assert_eq!(kept("running"), 86_400_000);
+    // One who serves has said so already.
+    let server = place.serve();
+    assert!(resolve("running", &["--retention", "7d"]).failed(2).contains("leave --retention out"));
+    server.stop();
+}
+
+#[test]
 fn a_payload_is_read_from_a_file() {
     let place = Place::filled();
     std::fs::write(place.path("receipt.json"), r#"{"receipt": 7}"#).unwrap();

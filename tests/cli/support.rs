@@ -1,11 +1,11 @@
 //! What the tests share: a store file, the program, and a running server.
 
-use idemstore::{Begin, Fingerprint, Key, Lease, Options, Store};
+use idemstore::{Begin, ErrorKind, Fingerprint, Key, Lease, Options, Store};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write as _},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread,
@@ -60,7 +60,13 @@ impl Place {
 
     /// Opens the store in this process.
     pub fn open(&self) -> Store {
-        Options::new().sweep_interval(None).open(&self.db).unwrap()
+        let (options, mut opened) = (Options::new().sweep_interval(None), None);
+        until("the file is free", || {
+            opened = Some(options.open(&self.db));
+            // A child that another test is just starting has this process's files, and so its locks, until it becomes another program.
+            !matches!(&opened, Some(Err(error)) if error.kind() == ErrorKind::Locked)
+        });
+        opened.unwrap().unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -189,38 +195,65 @@ impl Ran {
 }
 
 impl Server {
-    pub fn start(db: &std::path::Path) -> Self {
+    pub fn start(db: &Path) -> Self {
+        Self::start_with(&["serve"], db)
+    }
+
+    /// Starts what listens and owns the store, and waits for its socket.
+    pub fn start_with(command: &[&str], db: &Path) -> Self {
+        let server = Self::start_alone(command, db);
+        let mut socket = db.as_os_str().to_owned();
+        socket.push(".sock");
+        until("the owner's socket is there", || PathBuf::from(&socket).exists());
+        server
+    }
+
+    /// Starts a server that has no socket of its own to wait for.
+    pub fn start_without_socket(db: &Path) -> Self {
+        Self::start_alone(&["serve"], db)
+    }
+
+    fn start_alone(arguments: &[&str], db: &Path) -> Self {
+        let mut started = None;
+        until("the server has the file", || {
+            let tried = Self::try_start(arguments, db);
+            // As above.
+            let is_locked = matches!(&tried, Err(said) if said.contains("has it open"));
+            started = Some(tried);
+            !is_locked
+        });
+        started.unwrap().unwrap_or_else(|said| panic!("no readiness line: {said}"))
+    }
+
+    fn try_start(arguments: &[&str], db: &Path) -> Result<Self, String> {
         let mut command = program();
-        command.arg("serve").arg("--db").arg(db).args(["--listen", "127.0.0.1:0"]);
+        command.args(arguments).arg("--db").arg(db).args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let starting = watch(child.id());
         let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         drop(starting);
         let Some(address) = line.trim_end().strip_prefix("listening on http://") else {
             let _ = child.kill();
-            let mut err = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-            panic!("no readiness line, but {line:?}: {err}");
+            child.wait().unwrap();
+            return Err(format!("{line:?} {}", said(&mut child)));
         };
-        let server = Self { address: address.parse().unwrap(), child };
-        let (mut socket, db) = (db.as_os_str().to_owned(), db.to_owned());
-        socket.push(".sock");
-        until("the owner's socket is there", || db.canonicalize().is_ok() && PathBuf::from(&socket).exists());
-        server
+        Ok(Self { address: address.parse().unwrap(), child })
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as an operator does.
-    pub fn stop(mut self) {
+    /// Ends it as an operator does; returns what it said on stderr.
+    pub fn stop(mut self) -> String {
         signal(self.pid(), "TERM");
         let ending = watch(self.pid());
-        assert!(self.child.wait().unwrap().success());
+        let status = self.child.wait().unwrap();
         drop(ending);
+        let said = said(&mut self.child);
+        assert!(status.success(), "{status}: {said}");
+        said
     }
 
     /// Ends it as a crash does.
@@ -228,6 +261,12 @@ impl Server {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+fn said(child: &mut Child) -> String {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
 }
 
 impl Drop for Server {

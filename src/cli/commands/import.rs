@@ -52,7 +52,7 @@ impl Import {
             Box::new(opened.map_err(|error| Failure::io(format_args!("opening {}", self.file.display()), &error))?)
         };
         let mut service = Service::find(&self.target, &Options::new()).await?;
-        let json = service.work("/v1/import", Source::Lines(lines(from)), Bar::new("importing"), |_| Ok(())).await?;
+        let json = service.work("/v1/import", Source::Lines(lines(from)), Bar::counting("importing"), |_| Ok(())).await?;
         let report: Report = read(&json)?;
         if report.conflicts > 0 {
             let conflicts = report.conflicts;

@@ -6,6 +6,7 @@ use crate::{
         output::{escaped, note, print, print_json},
         service::Service,
         target::Target,
+        values,
     },
     limits::{PAYLOAD_BYTES_MAX, REASON_BYTES_MAX},
 };
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 use std::{
     fs::File,
     io::{self, IsTerminal as _, Read},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
@@ -30,6 +32,9 @@ pub(in crate::cli) struct Resolve {
     act: Act,
     #[command(flatten)]
     outcome: Outcome,
+    /// How long clients get this answer, if no process has the file open: 24h unless given. A running owner has its own setting.
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, conflicts_with = "released")]
+    retention: Option<Duration>,
 }
 
 /// Free the key of a stuck attempt: nothing happened, and the next request runs it.
@@ -52,7 +57,7 @@ struct Act {
     /// How it is known, for those who ask later. 1 to 1024 bytes.
     #[arg(long, value_name = "WHY", value_parser = reason)]
     reason: String,
-    /// Do it without asking.
+    /// Do it without asking. Where nobody can be asked it is required.
     #[arg(long)]
     yes: bool,
 }
@@ -89,23 +94,35 @@ impl Resolve {
             (None, None) => ("released", None),
         };
         let payload = payload.as_deref().map(json).transpose()?;
-        self.act.run(outcome, payload).await
+        self.act.run(outcome, payload, self.retention).await
     }
 }
 
 impl Release {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        self.act.run("released", None).await
+        self.act.run("released", None, None).await
     }
 }
 
 impl Act {
-    async fn run(self, outcome: &'static str, payload: Option<Box<RawValue>>) -> Result<(), Failure> {
+    async fn run(
+        self,
+        outcome: &'static str,
+        payload: Option<Box<RawValue>>,
+        retention: Option<Duration>,
+    ) -> Result<(), Failure> {
         let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
         if !self.yes && !can_ask {
             return Err(Failure::usage("this changes what clients are told, and nobody is there to ask: add --yes"));
         }
-        let mut service = Service::find(&self.target, &Options::new()).await?;
+        let options = match retention {
+            Some(retention) => Options::new().retention(retention).failed_retention(retention),
+            None => Options::new(),
+        };
+        let mut service = Service::find(&self.target, &options).await?;
+        if retention.is_some() && service.is_elsewhere() {
+            return Err(Failure::usage("the running owner has its own retention: leave --retention out"));
+        }
         if !self.yes {
             match show::record(&mut service, &self.scope, &self.key, true).await {
                 Ok(record) => note(show::shown(&record)?),

@@ -13,6 +13,15 @@ impl Bar {
         Self(bar)
     }
 
+    /// Starts a count of what is being done: nobody knows yet how much there is to do.
+    pub(in crate::cli) fn counting(doing: &'static str) -> Self {
+        let bar = ProgressBar::no_length().with_message(doing);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {human_pos} records, {per_sec}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
     /// Shows how far it has got. The store may have grown since the work began.
     pub(in crate::cli) fn show(&self, records: u64, total: u64) {
         self.0.set_length(total.max(records));

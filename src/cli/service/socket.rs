@@ -17,11 +17,12 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::{net::UnixStream, time::sleep};
 
 /// How often the owner is asked again when it has another file open: a compaction may just be replacing the file.
 const LOOKS: usize = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
+const ROOT: u32 = 0;
 
 /// A connection to the process that has the file open.
 pub(super) struct Socket {
@@ -82,11 +83,26 @@ async fn open(db: &Path) -> Result<Option<SendRequest<Body>>, Failure> {
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Ok(None),
         Err(error) => return Err(Failure::io(format_args!("{}: asking its owner", db.display()), &error)),
     };
+    check_user(db, &stream)?;
     let connected = http1::handshake(TokioIo::new(stream)).await;
     let (connection, driver) = connected.map_err(|error| not_an_owner(&error))?;
     // It ends with the connection.
     tokio::spawn(driver);
     Ok(Some(connection))
+}
+
+/// Refuses a socket of somebody who could not have opened the file: in a directory that all may write to, anybody can make one.
+fn check_user(db: &Path, stream: &UnixStream) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::io(format_args!("{}: asking its owner", db.display()), &error);
+    let (listener, file) = (stream.peer_cred().map_err(failed)?.uid(), fs::metadata(db).map_err(failed)?.uid());
+    if listener == file || listener == ROOT {
+        return Ok(());
+    }
+    let db = db.display();
+    Err(Failure::new(format_args!(
+        "{db}: its file belongs to user {file}, and another user ({listener}) listens on the socket beside it: remove {db}.sock, \
+         and move the store to a directory of its own"
+    )))
 }
 
 fn not_an_owner(error: &dyn std::error::Error) -> Failure {

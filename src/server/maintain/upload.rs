@@ -6,12 +6,18 @@ use http_body_util::BodyExt as _;
 use std::{
     fmt::Display,
     io::{self, BufRead, Read},
-    pin::pin,
+    pin::{Pin, pin},
+    time::Duration,
 };
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    time::timeout,
+};
 
 /// Pieces that wait for the work: bounds the memory of a client that sends faster than the store writes.
 const PIECES_MAX: usize = 16;
+/// A client that sends nothing for so long keeps others from their work.
+const PIECE_WAIT: Duration = Duration::from_secs(600);
 
 /// The body, for a thread that may block.
 pub(super) struct Upload {
@@ -45,7 +51,7 @@ where
     let mut body = pin!(body);
     // When the work has ended early, the rest is read and dropped: a client that is still sending would otherwise see its connection
     // reset, and not why.
-    while let Some(piece) = body.frame().await.map(piece) {
+    while let Some(piece) = next(&mut body).await {
         let is_broken = piece.is_err();
         if let Some(piece) = piece.transpose() {
             let _ = to.send(piece).await;
@@ -55,6 +61,15 @@ where
         }
     }
     let _ = to.send(Ok(Piece::End)).await;
+}
+
+async fn next<B>(body: &mut Pin<&mut B>) -> Option<io::Result<Option<Piece>>>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Display,
+{
+    let next = timeout(PIECE_WAIT, body.frame()).await;
+    next.map_or_else(|_| Some(Err(io::Error::new(io::ErrorKind::TimedOut, "no more lines came"))), |frame| frame.map(piece))
 }
 
 fn piece(frame: Result<Frame<Bytes>, impl Display>) -> io::Result<Option<Piece>> {
