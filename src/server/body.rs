@@ -140,13 +140,15 @@ where
     };
     let busy =
         || Problem::from(Error::new(ErrorKind::Busy, "reading the body: too much is in memory already; send it again later"));
-    if body.size_hint().lower() > bytes_max as u64 {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > bytes_max {
         return Err(too_large());
     }
     let reading = async {
         let mut permit = budget.take(0).ok_or_else(busy)?;
         let mut body = pin!(body);
-        let mut read = BytesMut::new();
+        // Declared, it is within the limit; nothing of it is in memory before it is written to.
+        let mut read = BytesMut::with_capacity(declared);
         while let Some(frame) = body.frame().await {
             let broken = || Problem::new(StatusCode::BAD_REQUEST, "invalid_input", "body broke off: send the request again");
             // Trailers mean nothing here.

@@ -1,9 +1,9 @@
 //! Panics on damaged pages, which the store catches.
 
 use std::{
+    any::Any,
     cell::Cell,
     panic::{self, AssertUnwindSafe},
-    thread::Result,
 };
 
 thread_local! {
@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Runs code that may panic on damage.
-pub(super) fn catching<T>(run: impl FnOnce() -> T) -> Result<T> {
+pub(super) fn catching<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     let was_catching = IS_CATCHING.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     IS_CATCHING.set(was_catching);

@@ -6,6 +6,7 @@ use crate::{
     program::Proxy,
     upstream::Gate,
 };
+use idemstore::{Begin, Fingerprint, Key, Store};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -53,6 +54,23 @@ fn what_was_sent_is_known_to_have_been_sent() {
     let (upstream, proxy) = killed_in_between(&["--on-takeover", "rerun-unless-checkpointed"]);
     assert_eq!(exchange(proxy.address, &payment("pay_1", "100")).status(), 503);
     assert_eq!(upstream.count(), 1);
+}
+
+/// A process that died between its grant and the first byte to the upstream leaves no mark.
+#[test]
+fn what_was_never_sent_is_run_where_that_was_asked_for() {
+    for (policy, status, runs) in [("rerun-unless-checkpointed", 201, 1), ("refuse", 503, 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(directory.path().join("proxy.idem")).unwrap();
+        let key = Key::new("everybody POST /payments", "pay_1").unwrap();
+        let request = Fingerprint::of(&[b"http", b"POST", b"/payments", b"", b"100"]);
+        assert!(matches!(store.begin(&key, request).unwrap(), Begin::Fresh(_)));
+        store.close().unwrap();
+        let upstream = Upstream::start(|request| request.answer(charged(request.number)));
+        let proxy = Proxy::start_on(directory, &upstream.url(), &["--on-takeover", policy]);
+        assert_eq!(exchange(proxy.address, &payment("pay_1", "100")).status(), status, "{policy}");
+        assert_eq!(upstream.count(), runs, "{policy}");
+    }
 }
 
 /// The charge is there to be repeated: without the policy this is what a retry does.

@@ -19,6 +19,7 @@ mod load_worker;
 mod memory;
 mod mutations;
 mod payloads;
+mod poisoned;
 mod program;
 mod resolve;
 mod start;

@@ -93,6 +93,35 @@ fn a_client_that_asks_and_asks_and_never_reads_takes_no_more_either() {
     assert_eq!(deaf[0].answer(false).unwrap().check(200).field("payload").as_str().map(str::len), Some(200_000));
 }
 
+#[test]
+fn bodies_that_hang_share_one_budget_and_give_it_back() {
+    const LONGEST: usize = 16 * PIECE;
+    let place = Place::new();
+    let program = place.serve(&["--max-body", "16MiB"]);
+    let body = begin("a").to_string();
+    let padded = format!("{body}{}", " ".repeat(LONGEST - body.len()));
+    // Sixteen bodies of 16 MiB, but for their last bytes: all that there may be.
+    let declared = LONGEST.to_string();
+    let mut hanging: Vec<_> = (0..16).map(|_| program.connect()).collect();
+    for client in &mut hanging {
+        client.send(request("POST", "/v1/begin", &[("content-length", &declared)], &padded.as_bytes()[..LONGEST - 1])).unwrap();
+    }
+    // They are read beside this: at some point there is no room for one more.
+    let mut refused = program.post("/v1/begin", &padded);
+    while refused.status != 503 {
+        refused = program.post("/v1/begin", &padded);
+    }
+    refused.check_problem(503, "busy");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(program.get("/health").status, 200);
+    drop(hanging);
+    let mut answer = program.post("/v1/begin", &padded);
+    while answer.status == 503 {
+        answer = program.post("/v1/begin", &padded);
+    }
+    assert!([201, 409].contains(&answer.status), "{}", answer.text());
+}
+
 /// The bound would notice: a server that may take 512 MiB of a body does.
 #[test]
 fn a_server_without_a_bound_would_be_noticed() {
