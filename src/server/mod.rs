@@ -30,6 +30,7 @@ mod maintain;
 mod metrics;
 mod owner;
 mod page;
+mod pieces;
 mod problem;
 pub mod proxy;
 mod recent;

@@ -1,8 +1,8 @@
 //! The server's parts in this process, so that limits can be short.
 
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 use idemstore::{
-    Store,
+    Options, Store,
     server::{Api, Body, Limits, Listener, serve},
 };
 use std::{
@@ -24,6 +24,20 @@ impl Server {
         let body_wait = limits.body_wait;
         Self::start(limits, move || {
             let api = Api::new(Store::in_memory().unwrap()).body_wait(body_wait);
+            move |request| {
+                let api = api.clone();
+                async move { api.answer(request).await }
+            }
+        })
+    }
+
+    /// Serves an API with payloads as long as this, of which so many bytes may be in memory.
+    pub(crate) fn of_long_payloads(payload_bytes_max: usize, buffered_bytes_max: usize) -> Self {
+        let mut limits = Limits::new();
+        limits.write_wait = 2 * PATIENCE;
+        Self::start(limits, move || {
+            let store = Options::new().payload_bytes_max(payload_bytes_max).in_memory().unwrap();
+            let api = Api::new(store).body_wait(2 * PATIENCE).buffered_bytes_max(buffered_bytes_max);
             move |request| {
                 let api = api.clone();
                 async move { api.answer(request).await }

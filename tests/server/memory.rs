@@ -1,11 +1,12 @@
 //! Memory is bounded, whatever is sent and whoever does not read.
 
 use crate::{
-    client::request,
+    client::{PATIENCE, request},
+    in_process::Server,
     program::{Place, Program, begin},
 };
 use serde_json::json;
-use std::thread;
+use std::{thread, time::Instant};
 
 const GIB: usize = 1024 * 1024 * 1024;
 const PIECE: usize = 1024 * 1024;
@@ -95,31 +96,66 @@ fn a_client_that_asks_and_asks_and_never_reads_takes_no_more_either() {
 
 #[test]
 fn bodies_that_hang_share_one_budget_and_give_it_back() {
-    const LONGEST: usize = 16 * PIECE;
-    let place = Place::new();
-    let program = place.serve(&["--max-body", "16MiB"]);
+    // Room for two of the longest bodies, and a half.
+    let server = Server::of_long_payloads(PIECE, 5 * PIECE / 2);
     let body = begin("a").to_string();
-    let padded = format!("{body}{}", " ".repeat(LONGEST - body.len()));
-    // Sixteen bodies of 16 MiB, but for their last bytes: all that there may be.
-    let declared = LONGEST.to_string();
-    let mut hanging: Vec<_> = (0..16).map(|_| program.connect()).collect();
+    let padded = format!("{body}{}", " ".repeat(PIECE - body.len()));
+    let ask = || server.connect().post("/v1/begin", &padded).unwrap();
+    // A control: bodies that come to their end give back what they took.
+    ask().check(201);
+    (0..4).for_each(|_| drop(ask().check(409)));
+    let declared = PIECE.to_string();
+    let mut hanging: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for client in &mut hanging {
-        client.send(request("POST", "/v1/begin", &[("content-length", &declared)], &padded.as_bytes()[..LONGEST - 1])).unwrap();
+        client.send(request("POST", "/v1/begin", &[("content-length", &declared)], &padded.as_bytes()[..PIECE - 1])).unwrap();
     }
-    // They are read beside this: at some point there is no room for one more.
-    let mut refused = program.post("/v1/begin", &padded);
+    // They are read beside this, and until then there is room.
+    let started = Instant::now();
+    let mut refused = ask();
     while refused.status != 503 {
-        refused = program.post("/v1/begin", &padded);
+        assert!(started.elapsed() < PATIENCE, "it is never too much");
+        refused = ask();
     }
     refused.check_problem(503, "busy");
     assert!(refused.header("retry-after").is_some());
-    assert_eq!(program.get("/health").status, 200);
+    server.connect().post("/v1/begin", &body).unwrap().check(409);
     drop(hanging);
-    let mut answer = program.post("/v1/begin", &padded);
-    while answer.status == 503 {
-        answer = program.post("/v1/begin", &padded);
+    while ask().status == 503 {
+        assert!(started.elapsed() < 2 * PATIENCE, "it is never given back");
     }
-    assert!([201, 409].contains(&answer.status), "{}", answer.text());
+}
+
+#[test]
+fn long_answers_that_nobody_reads_share_a_budget() {
+    const LONGEST: usize = 16 * PIECE;
+    // Room for two such answers, and a half.
+    let server = Server::of_long_payloads(LONGEST, 40 * PIECE);
+    let complete = |key: &str, payload: &str| {
+        let begun = server.connect().post("/v1/begin", begin(key).to_string()).unwrap().check(201);
+        let end = json!({"scope": "shop", "key": key, "token": begun.field("token"), "payload": payload});
+        server.connect().post("/v1/complete", end.to_string()).unwrap().check(200);
+    };
+    complete("long", &"x".repeat(LONGEST - 2));
+    complete("short", "x");
+    let ask = |key: &str| server.connect().post("/v1/begin", begin(key).to_string()).unwrap();
+    // A control: answers that are read give back what they took.
+    for _ in 0..4 {
+        assert!(ask("long").check(200).body.len() > LONGEST);
+    }
+    let mut deaf: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut deaf {
+        client.send(request("POST", "/v1/begin", &[], begin("long").to_string().as_bytes())).unwrap();
+        client.hear(PATIENCE).unwrap();
+    }
+    let refused = ask("long");
+    refused.check_problem(503, "busy");
+    assert!(refused.header("retry-after").is_some());
+    ask("short").check(200);
+    ask("new").check(201);
+    for mut client in deaf {
+        assert!(client.answer(false).unwrap().check(200).body.len() > LONGEST);
+    }
+    ask("long").check(200);
 }
 
 /// The bound would notice: a server that may take 512 MiB of a body does.

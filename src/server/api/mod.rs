@@ -10,7 +10,13 @@ mod route;
 mod show;
 mod stats;
 
-use super::{Body, Guard, Limits, Problem, body::receive, figures::Figures, page};
+use super::{
+    Body, Guard, Limits, Problem,
+    body::receive,
+    figures::Figures,
+    page,
+    pieces::{self, Pieces},
+};
 use crate::{Clock as _, Error, ErrorKind, OutcomeKind, Store, SystemClock, Timestamp, tower::Budget};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -21,13 +27,17 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::watch, time::interval};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::interval,
+};
 
-/// Bytes of requests' bodies in memory at a time.
-const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+const BUFFERED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Of a request's body, what is not its payload: names, a scope and a key, however they are escaped.
 const BODY_OVERHEAD_BYTES: usize = 64 * 1024;
 const BODY_BYTES_MIN: usize = 1024 * 1024;
+/// What waits for the disk at a time: each may hold a payload that nobody has counted yet.
+const BLOCKING_MAX: usize = 16;
 
 /// The HTTP API of a store. Clones share the store and the figures.
 ///
@@ -59,7 +69,8 @@ pub struct Api {
     store: Store,
     guard: Guard,
     figures: Arc<Figures>,
-    bodies: Budget,
+    buffered: Budget,
+    blocking: Arc<Semaphore>,
     body_bytes_max: usize,
     body_wait: Duration,
     stop: Arc<watch::Sender<bool>>,
@@ -74,7 +85,8 @@ impl Api {
             store,
             guard: Guard::open(),
             figures: Arc::default(),
-            bodies: Budget::new(BODIES_BYTES_MAX.max(body_bytes_max)),
+            buffered: Budget::new(BUFFERED_BYTES_MAX.max(body_bytes_max)),
+            blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
             body_bytes_max,
             body_wait: Limits::new().body_wait,
             stop: Arc::new(watch::channel(false).0),
@@ -93,7 +105,14 @@ impl Api {
     #[must_use]
     pub fn body_bytes_max(mut self, bytes: usize) -> Self {
         self.body_bytes_max = bytes;
-        self.bodies = Budget::new(BODIES_BYTES_MAX.max(bytes));
+        self.buffered_bytes_max(BUFFERED_BYTES_MAX)
+    }
+
+    /// Sets how many bytes of requests' bodies and of long answers may be in memory at a time: 256 MiB unless set, and never less than
+    /// the longest body has. When they are, further ones are told to come back.
+    #[must_use]
+    pub fn buffered_bytes_max(mut self, bytes: usize) -> Self {
+        self.buffered = Budget::new(bytes.max(self.body_bytes_max));
         self
     }
 
@@ -116,7 +135,11 @@ impl Api {
     {
         let started = Instant::now();
         let route = Route::of(request.uri().path());
-        let response = self.dispatch(route, request).await.unwrap_or_else(Problem::into_response);
+        let response = match self.dispatch(route, request).await {
+            Ok(response) => self.account(response).await,
+            Err(problem) => Err(problem),
+        };
+        let response = response.unwrap_or_else(Problem::into_response);
         let name = route.map_or(Route::UNKNOWN, Route::name);
         self.figures.answered(name, response.status().as_u16(), started.elapsed());
         response
@@ -169,7 +192,7 @@ impl Api {
             Route::Page => return Ok(page::answer()),
             _ => (),
         }
-        let received = receive(body, self.body_bytes_max, self.body_wait, &self.bodies).await?;
+        let received = receive(body, self.body_bytes_max, self.body_wait, &self.buffered).await?;
         let body = &received.bytes;
         match route {
             Route::Begin => self.begin(body).await,
@@ -184,6 +207,20 @@ impl Api {
         }
     }
 
+    /// Takes the bytes of a long answer from the budget until its client has read it. Only what can be asked for again is long: a grant
+    /// never is, so none is refused here.
+    async fn account(&self, response: Response<Body>) -> Result<Response<Body>, Problem> {
+        if !Pieces::are_worth_it(response.body()) {
+            return Ok(response);
+        }
+        let busy = || Error::new(ErrorKind::Busy, "answering: too much is in memory already; ask again later");
+        let permit = self.buffered.take(pieces::bytes_of(response.body())).ok_or_else(busy)?;
+        let (head, body) = response.into_parts();
+        let body = Pieces::of(body, permit).await;
+        let body = body.map_err(|error| Error::new(ErrorKind::Io, format!("answering: {error}")))?;
+        Ok(Response::from_parts(head, body))
+    }
+
     /// Ready when the server stops.
     async fn stopping(&self) {
         // The sender is here: it cannot be gone.
@@ -196,7 +233,14 @@ impl Api {
         work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        // Given back by the work itself: it goes on when its client has gone.
+        let place = self.blocking.clone().acquire_owned().await;
+        let work = move || {
+            let done = work(&store);
+            drop(place);
+            done
+        };
+        let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Indeterminate, "answering: the work broke off").into()))
     }
 }
