@@ -122,7 +122,7 @@ fn record(row: &str) -> Option<Record> {
             (true, true) => WALL,
             (false, _) => WALL - 6000,
         }),
-        lease_deadline_ms: if has("lapsed") != has("remote") { NOW.monotonic_ms } else { NOW.monotonic_ms + 1 },
+        lease_deadline_ms: if has("lapsed") == has("remote") { NOW.monotonic_ms + 1 } else { NOW.monotonic_ms },
         expires_at: Timestamp::from_millis(if has("overdue") { WALL } else { WALL + 1 }),
         checkpoint: has("marked").then(|| bytes("mark")),
         payload: if state == State::InFlight { Arc::default() } else { bytes("stored") },
