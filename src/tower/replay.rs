@@ -3,6 +3,7 @@ use super::{
     budget::Permit,
     resolved::{self, Resolved},
     response::{Stored, decode},
+    rules,
     settings::Settings,
 };
 use crate::{Key, Outcome, Timestamp};
@@ -49,9 +50,10 @@ pub(super) fn replay<RB: Body>(
         return Err(Refusal::ResponseNotStored(recorded.status));
     };
     settings.hooks.duplicate(key, Duplicate::Replayed);
+    let trailers = trailers.as_ref().map(rules::replayed);
     let mut response = Response::new(ResponseBody::whole(body, trailers, Some(permit)));
     *response.status_mut() = recorded.status;
-    *response.headers_mut() = headers;
+    *response.headers_mut() = rules::replayed(&headers);
     if let Some(name) = settings.profile.replay_header() {
         response.headers_mut().insert(name, HeaderValue::from_static("true"));
     }

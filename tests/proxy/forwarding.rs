@@ -139,6 +139,21 @@ fn a_response_without_a_body_keeps_the_length_that_it_speaks_of() {
     assert!(answer.to_ascii_lowercase().contains("content-length: 1000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
+/// What follows the length would be read as the answer to whatever is asked next on the connection.
+#[test]
+fn a_length_that_the_coding_overrules_reaches_no_client() {
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n19\r\nokHTTP/1.1 200 Forged\r\n\r\n\r\n0\r\n\r\n";
+    let upstream = Upstream::start(move |request| request.answer(response));
+    let proxy = Proxy::start(&upstream.url(), &[]);
+    let keyed = "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n";
+    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\n\r\n", keyed, keyed] {
+        let answer = exchange(proxy.address, request);
+        assert_eq!((answer.status(), answer.text().len(), answer.is_whole), (200, 0x19, true), "{request}: {answer:?}");
+        assert_ne!(answer.header("content-length").as_deref(), Some("2"), "{request}");
+    }
+    assert_eq!(upstream.count(), 3);
+}
+
 #[test]
 fn a_header_that_is_folded_or_blemished_costs_no_response() {
     let (_, answer) = through(

@@ -1,7 +1,11 @@
 //! A request as the upstream is to get it.
 
 use super::{hop, target, target::Target};
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header::HOST, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    request::Parts,
+};
 use std::net::IpAddr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -31,6 +35,11 @@ pub(super) fn prepare(parts: &mut Parts, client: Option<IpAddr>) -> Target {
 
 /// Makes a response one that can be passed on. Where it is recorded, this is what is recorded.
 pub(super) fn prepare_response(parts: &mut http::response::Parts) {
+    // Such a body ends where its coding says, and the length is a lie (RFC 9112, section 6.3). It would outlive the coding, which is
+    // about the connection.
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     hop::end_response(&mut parts.headers);
     hop::add_via(&mut parts.headers, parts.version);
     parts.version = Version::HTTP_11;

@@ -4,7 +4,11 @@ use crate::{
     server::{Api, Body, Peer, Problem},
     tower::{Idempotency, IdempotencyLayer},
 };
-use http::{HeaderValue, Request, Response, StatusCode, header::ALLOW};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH},
+};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use std::{fmt, time::Instant};
 use tower_layer::Layer as _;
@@ -72,6 +76,7 @@ impl<St: IdempotencyStore> Proxy<St> {
             _ => None,
         };
         let (mut parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
         match prepare(&mut parts, client) {
             Target::Upstream => (),
             Target::Here => return here(),
@@ -80,8 +85,25 @@ impl<St: IdempotencyStore> Proxy<St> {
         }
         // An upstream is always ready: it makes a connection when there is none.
         let call = self.service.clone().call(Request::from_parts(parts, ClientBody::new(body)));
-        let Ok(response) = call.await;
+        let Ok(mut response) = call.await;
+        if !is_head && response.status() != StatusCode::NOT_MODIFIED {
+            let bytes = response.body().size_hint().exact();
+            keep_true_length(response.headers_mut(), bytes);
+        }
         response.map(Body::new)
+    }
+}
+
+/// Removes a length that is not known to be the body's. A client that believed it would take the rest of the body for the next
+/// response, whoever asked for that.
+fn keep_true_length(headers: &mut HeaderMap, bytes: Option<u64>) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_true = match (lengths.next(), lengths.next(), bytes) {
+        (Some(length), None, Some(bytes)) => length.as_bytes() == bytes.to_string().as_bytes(),
+        _ => false,
+    };
+    if !is_true {
+        headers.remove(CONTENT_LENGTH);
     }
 }
 
