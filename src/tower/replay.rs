@@ -1,6 +1,5 @@
 use super::{
     Duplicate, Refusal, ResponseBody,
-    budget::Permit,
     resolved::{self, Resolved},
     response::{Stored, decode},
     rules,
@@ -25,16 +24,12 @@ pub(super) fn replay<RB: Body>(
     settings: &Settings,
     key: &Key,
     outcome: Outcome,
-    mut permit: Permit,
 ) -> Result<Response<ResponseBody<RB>>, Refusal> {
     let replayed = Replayed { ended_at: outcome.ended_at(), expires_at: outcome.expires_at() };
     let kind = outcome.kind();
     let payload = outcome.into_payload();
     // The payload is in memory until the client has read it.
-    permit.shrink_to(payload.len());
-    if !permit.grow_to(payload.len()) {
-        return Err(Refusal::Overloaded);
-    }
+    let permit = settings.budget.take(payload.len()).ok_or(Refusal::Overloaded)?;
     let recorded = match decode(&payload) {
         Some(recorded) => recorded,
         None => match resolved::read(&payload).ok_or(Refusal::RecordUnreadable)? {
