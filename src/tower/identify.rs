@@ -90,7 +90,9 @@ impl Settings {
             _ => self.fingerprint(parts, body),
         };
         let principal = (self.principal)(parts).ok_or(Refusal::PrincipalUnknown)?;
-        let (method, route) = (parts.method.as_str(), (self.route)(parts));
+        // To a server that takes `post` for POST they are one operation; the fingerprint still tells them apart, so the second is refused.
+        let (method, route) = (parts.method.as_str().to_ascii_uppercase(), (self.route)(parts));
+        let method = method.as_str();
         let (scope, id) = match named {
             Named::Key(id) => (scope_of(&[&principal, method, &route]), id.clone()),
             #[cfg(feature = "x402")]

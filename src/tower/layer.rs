@@ -97,7 +97,7 @@ impl<St> IdempotencyLayer<St> {
         self.set(|settings| settings.answer = Some(Arc::new(answer)))
     }
 
-    /// Covers these methods; POST and PATCH unless set. Requests with other methods pass through.
+    /// Covers these methods, in whatever case; POST and PATCH unless set. Requests with other methods pass through.
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.set(|settings| settings.methods = Some(methods.into_iter().collect()))
     }

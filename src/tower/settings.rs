@@ -39,7 +39,9 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Case tells methods apart, and many a server does not: a request must not go unprotected to one that takes `post` for POST.
     pub(super) fn covers_method(&self, method: &Method) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+        let is_meant = |covered: &Method| covered.as_str().eq_ignore_ascii_case(method.as_str());
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(is_meant))
     }
 }

@@ -119,7 +119,7 @@ impl OnTakeover {
     }
 }
 
-/// Methods are told apart by case; nobody means `post`.
+/// Their case does not count: a client's `post` is covered by POST too.
 fn method(text: &str) -> Result<Method, String> {
     text.trim().to_ascii_uppercase().parse().map_err(|_| "not a method: write them as in POST,PATCH".to_owned())
 }
