@@ -20,7 +20,7 @@
 //! # What passes, and what does not
 //!
 //! Requests that nothing is recorded of are streamed both ways. `Host` stays as the client sent it. Hop-by-hop fields end here (RFC
-//! 9110, section 7.6.1), so a connection cannot be upgraded; `Via` and `X-Forwarded-For`, `-Proto` and `-Host` are added to.
+//! 9110, section 7.6.1), so a connection cannot be upgraded; a request whose `Host` is none, or whose target has a user's name, is refused. `Via` and `X-Forwarded-For`, `-Proto` and `-Host` are added to.
 //! `CONNECT` and `TRACE` are refused. The layer decides over the very fields that the upstream gets.
 
 mod admin;
@@ -30,6 +30,7 @@ mod failure;
 mod hop;
 mod progress;
 mod request;
+mod route;
 mod scope;
 mod service;
 mod target;
@@ -37,6 +38,7 @@ mod upstream;
 
 pub use admin::Admin;
 pub use failure::UpstreamFailure;
+pub use route::route_of_host;
 pub use scope::principal_of_headers;
 pub use service::Proxy;
 pub use upstream::{Upstream, UpstreamError};

@@ -120,7 +120,7 @@ fn refused_method() -> Response<Body> {
 }
 
 fn refused_host() -> Response<Body> {
-    let detail = "the request has no Host, or several: send one";
+    let detail = "the request has no Host, or several, or one that is none: send one, without a user's name";
     Problem::new(StatusCode::BAD_REQUEST, "invalid_input", detail).into_response()
 }
 
