@@ -54,7 +54,8 @@ impl Proxy {
         let stop_wait = limits.stop_wait;
         let rates = tokio::spawn(api.clone().keep_rates());
         let administering = admin.map(|listener| tokio::spawn(administer(listener, api.clone(), is_stopping.clone())));
-        let proxy = Arc::new(proxy::Proxy::new(&self.layer(store.clone(), &tasks), self.upstream()).counted_by(api));
+        let proxy = proxy::Proxy::new(&self.layer(store.clone(), &tasks), self.upstream());
+        let proxy = Arc::new(proxy.end_to_end(self.end_to_end()).counted_by(api));
         let answer = move |request| {
             let proxy = proxy.clone();
             async move { proxy.answer(request).await }

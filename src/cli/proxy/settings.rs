@@ -14,6 +14,7 @@ use crate::{
     },
     tower::{Budget, Hooks, IdempotencyLayer, limits::BUDGET_BYTES_DEFAULT},
 };
+use http::HeaderName;
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 /// What a stored response may have besides its body.
@@ -90,6 +91,11 @@ impl Args {
             .timeout(self.upstream_timeout)
             .response_bytes_max(self.max_response)
             .mark_before_sending(self.on_takeover == OnTakeover::RerunUnlessCheckpointed)
+    }
+
+    /// The headers that decide what becomes of a request.
+    pub(super) fn end_to_end(&self) -> Vec<HeaderName> {
+        self.scope_header.iter().chain(&self.key_header).cloned().collect()
     }
 
     /// A stop lets requests end that have begun, as long as the upstream may take.

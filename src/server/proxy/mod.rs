@@ -20,7 +20,7 @@
 //! # What passes, and what does not
 //!
 //! Requests that nothing is recorded of are streamed both ways. `Host` stays as the client sent it. Hop-by-hop fields end here (RFC
-//! 9110, section 7.6.1), so a connection cannot be upgraded; a request whose `Host` is none, or whose target has a user's name, is refused. `Via` and `X-Forwarded-For`, `-Proto` and `-Host` are added to.
+//! 9110, section 7.6.1), and a `Connection` that claims a field of another kind is refused; a connection cannot be upgraded; a request whose `Host` is none, or whose target has a user's name, is refused. `Via` and `X-Forwarded-For`, `-Proto` and `-Host` are added to.
 //! `CONNECT` and `TRACE` are refused. The layer decides over the very fields that the upstream gets.
 
 mod admin;

@@ -1,11 +1,16 @@
-use super::{Upstream, client_body::ClientBody, request::prepare, target::Target};
+use super::{
+    Upstream,
+    client_body::ClientBody,
+    request::{END_TO_END, prepare},
+    target::Target,
+};
 use crate::{
     IdempotencyStore,
     server::{Api, Body, Peer, Problem},
     tower::{Idempotency, IdempotencyLayer},
 };
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH},
 };
 use http_body::Body as _;
@@ -45,18 +50,28 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub struct Proxy<St> {
     service: Idempotency<Upstream, St>,
     counted_by: Option<Api>,
+    end_to_end: Vec<HeaderName>,
 }
 
 impl<St: IdempotencyStore> Proxy<St> {
     /// Puts the layer in front of the upstream.
     pub fn new(layer: &IdempotencyLayer<St>, upstream: Upstream) -> Self {
-        Self { service: layer.layer(upstream), counted_by: None }
+        Self { service: layer.layer(upstream), counted_by: None, end_to_end: END_TO_END.to_vec() }
     }
 
     /// Has this API's figures count requests and how long they took, as the route `proxy`.
     #[must_use]
     pub fn counted_by(mut self, api: Api) -> Self {
         self.counted_by = Some(api);
+        self
+    }
+
+    /// Refuses requests whose `Connection` claims one of these headers, by which they would vanish on the way: the one that the layer
+    /// takes keys from, and those that tell principals apart. `Host`, `Content-Length`, `Authorization`, `Idempotency-Key` and the
+    /// payments of x402 are among them already.
+    #[must_use]
+    pub fn end_to_end(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.end_to_end.extend(names);
         self
     }
 
@@ -77,11 +92,12 @@ impl<St: IdempotencyStore> Proxy<St> {
         };
         let (mut parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
-        match prepare(&mut parts, client) {
+        match prepare(&mut parts, client, &self.end_to_end) {
             Target::Upstream => (),
             Target::Here => return here(),
             Target::RefusedMethod => return refused_method(),
             Target::RefusedHost => return refused_host(),
+            Target::RefusedConnection => return refused_connection(),
         }
         // An upstream is always ready: it makes a connection when there is none.
         let call = self.service.clone().call(Request::from_parts(parts, ClientBody::new(body)));
@@ -121,6 +137,11 @@ fn refused_method() -> Response<Body> {
 
 fn refused_host() -> Response<Body> {
     let detail = "the request has no Host, or several, or one that is none: send one, without a user's name";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_input", detail).into_response()
+}
+
+fn refused_connection() -> Response<Body> {
+    let detail = "Connection names a field that is meant for the server: name only fields that are about the connection";
     Problem::new(StatusCode::BAD_REQUEST, "invalid_input", detail).into_response()
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Target {
     RefusedMethod,
     /// It has no host, or several, or what is none, as RFC 9112, section 3.2, wants to be refused; or its target has a user's name.
     RefusedHost,
+    /// Its `Connection` claims a field that is not the connection's.
+    RefusedConnection,
 }
 
 /// Makes the target a path, and `Host` the host that the target named, if it did.
