@@ -36,7 +36,8 @@ pub(in crate::cli) struct Proxy {
     /// Take the key from this header, instead of the one that the profile names.
     #[arg(long, value_name = "NAME")]
     pub(super) key_header: Option<HeaderName>,
-    /// Tell clients apart by this header, which may be a secret and is not stored; may be repeated. A request with a key and without
+    /// Tell clients apart by this header; may be repeated. Of its value a digest without a secret is stored, so whoever reads the
+    /// store can try guesses: tell clients apart by names, or by secrets that nobody guesses, not by passwords. A request with a key and without
     /// the header is refused with 403. Without this option all clients share their keys.
     ///
     /// A header that one client changes between retries, as with credentials that are renewed, makes two clients of it: the retry
