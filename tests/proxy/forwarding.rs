@@ -70,6 +70,17 @@ fn a_response_ends_its_hop() {
 }
 
 #[test]
+fn a_body_without_a_length_passes_whatever_the_method() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let (seen, answer) = through(&format!("{method} /a HTTP/1.1\r\nHost: h\r\n{chunked}"), EMPTY);
+        assert_eq!((seen.text().as_str(), seen.is_whole, answer.status()), ("abcde", true, 204), "{method}");
+    }
+    let (seen, _) = through("GET /a HTTP/1.1\r\nHost: h\r\n\r\n", EMPTY);
+    assert_eq!((seen.header("transfer-encoding"), seen.header("content-length")), (None, None), "none where there is none");
+}
+
+#[test]
 fn a_target_in_absolute_form_becomes_a_path_and_its_host_counts() {
     let (seen, _) = through("GET http://shop.example:81/a?b HTTP/1.1\r\nHost: other.example\r\n\r\n", EMPTY);
     assert_eq!((seen.start.as_str(), seen.header("host").as_deref()), ("GET /a?b HTTP/1.1", Some("shop.example:81")));
