@@ -102,10 +102,12 @@ fn an_upstream_of_http_1_0_is_understood() {
         After::Close
     });
     let proxy = Proxy::start(&upstream.url(), &[]);
-    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n"] {
+    let keyed = "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n";
+    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", keyed, keyed] {
         let answer = exchange(proxy.address, request);
         assert_eq!((answer.start.as_str(), answer.text().as_str()), ("HTTP/1.1 200 OK", "until the end"));
     }
+    assert_eq!(upstream.count(), 2, "it was recorded");
 }
 
 #[test]

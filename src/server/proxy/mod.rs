@@ -10,6 +10,10 @@
 //! | was sent the request, and then fails, closes, or is silent for too long | 504 `upstream_failed` | unknown: a retry is a takeover |
 //! | answers longer than the limit | the response, as it comes | ended, without its payload |
 //!
+//! A response that says neither its length nor that it is chunked ends where its connection does, as those of HTTP/1.0 do. That it is
+//! whole cannot be known then, only that it was not reset; it is taken for whole, and recorded. Were it taken for broken off, every
+//! answer of such a server would leave its key unknown. Where a cut receipt would matter, have the server say a length.
+//!
 //! # Which connection a request takes
 //!
 //! A server may close an idle connection just when a request is sent on it, and then nobody can say whether it was read. So a request
