@@ -10,9 +10,12 @@ use super::{
     profile::Asked,
     replay::replay,
     settings::Settings,
+    until::until,
     work::{Ended, Work},
 };
-use crate::{Begin, BeginOptions, Error, ErrorKind, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise};
+use crate::{
+    Begin, BeginOptions, Error, ErrorKind, Fingerprint, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise,
+};
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
@@ -113,7 +116,7 @@ impl Settings {
         }
         let waiting = self.budget.wait_with(body.len());
         let wait = if waiting.is_some() { self.wait } else { Duration::ZERO };
-        let begun = store.begin(&key, fingerprint, BeginOptions::new().lease(self.lease).wait(wait)).await;
+        let begun = self.ask(store, &key, fingerprint, wait).await;
         drop(waiting);
         match begun {
             Ok(Begin::Fresh(grant)) => {
@@ -135,6 +138,29 @@ impl Settings {
                 observe::store_failed(&error, decided.is_ok());
                 decided.map(|()| Admitted::RunUnprotected)
             }
+        }
+    }
+
+    /// Asks the store, and waits, but not longer than anybody is to wait.
+    async fn ask<St: IdempotencyStore>(
+        &self,
+        store: &St,
+        key: &Key,
+        fingerprint: Fingerprint,
+        wait: Duration,
+    ) -> Result<Begin<Grant>, Error> {
+        let options = BeginOptions::new().lease(self.lease);
+        let stop = match &self.stop_waiting {
+            Some(stop) if !wait.is_zero() => stop,
+            _ => return store.begin(key, fingerprint, options.wait(wait)).await,
+        };
+        // Only who has to wait is to be interrupted: one that is being granted the key gets it.
+        match store.begin(key, fingerprint, options).await? {
+            Begin::InFlight { retry_after, lease_expires_at } => {
+                let waited = until(store.begin(key, fingerprint, options.wait(wait)), stop()).await;
+                waited.unwrap_or(Ok(Begin::InFlight { retry_after, lease_expires_at }))
+            }
+            decided => Ok(decided),
         }
     }
 

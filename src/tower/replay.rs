@@ -20,11 +20,7 @@ pub struct Replayed {
 }
 
 /// Makes the response that was recorded.
-pub(super) fn replay<RB: Body>(
-    settings: &Settings,
-    key: &Key,
-    outcome: Outcome,
-) -> Result<Response<ResponseBody<RB>>, Refusal> {
+pub(super) fn replay<RB: Body>(settings: &Settings, key: &Key, outcome: Outcome) -> Result<Response<ResponseBody<RB>>, Refusal> {
     let replayed = Replayed { ended_at: outcome.ended_at(), expires_at: outcome.expires_at() };
     let kind = outcome.kind();
     let payload = outcome.into_payload();

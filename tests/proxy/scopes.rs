@@ -56,7 +56,9 @@ fn what_tells_clients_apart_is_not_stored() {
 fn what_says_whose_request_it_is_cannot_be_made_to_vanish() {
     let (upstream, proxy) = shop(&["--scope-header", "X-Tenant", "--key-header", "X-Key"]);
     let request = with("X-Tenant: 7", &payment("pay_1", "100")).replace("Idempotency-Key", "X-Key");
-    for name in ["Host", "Content-Length", "Authorization", "idempotency-key", "X-PAYMENT", "PAYMENT-SIGNATURE", "x-tenant", "x-key"] {
+    for name in
+        ["Host", "Content-Length", "Authorization", "idempotency-key", "X-PAYMENT", "PAYMENT-SIGNATURE", "x-tenant", "x-key"]
+    {
         let refused = exchange(proxy.address, &with(&format!("Connection: keep-alive, {name}"), &request));
         assert!(refused.is_problem(400, "invalid_input"), "{name}: {refused:?}");
     }

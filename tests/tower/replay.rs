@@ -69,7 +69,8 @@ fn what_is_never_recorded_is_not_replayed_from_a_record_that_has_it() {
     let lab = Lab::new();
     let shop = lab.shop_of(&lab.layer(), async |_, _| Err("the provider hung up".into()));
     #[cfg(feature = "json")]
-    let by_hand: &[u8] = br#"{"status":200,"headers":{"Content-Length":"2","Connection":"x-hop","X-Hop":"1","X-A":"1"},"body":"ok and more"}"#;
+    let by_hand: &[u8] =
+        br#"{"status":200,"headers":{"Content-Length":"2","Connection":"x-hop","X-Hop":"1","X-A":"1"},"body":"ok and more"}"#;
     let by_another: &[u8] = b"\x01\x00\xc8\x00\x02\x00\x0e\x00content-length\x01\x00\x00\x002\x03\x00x-a\x01\x00\x00\x001\xff\xff\x0b\x00\x00\x00ok and more";
     for (key, payload) in [
         #[cfg(feature = "json")]

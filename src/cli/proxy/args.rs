@@ -50,7 +50,8 @@ pub(in crate::cli) struct Proxy {
     /// How long the right to run a request lasts unless it is renewed, which it is while the upstream works.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(super) lease: Duration,
-    /// How long a duplicate waits for the first to end, before it is told that it is in flight.
+    /// How long a duplicate waits for the first to end, before it is told that it is in flight, and not beyond a stop of
+    /// the proxy. Those who wait have half of the memory for bodies at most; beyond that they are told at once.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(super) wait: Duration,
     /// What to do with a request whose earlier attempt never ended.

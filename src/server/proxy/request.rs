@@ -14,8 +14,14 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What no `Connection` may claim, besides what the proxy is told by [`Proxy::end_to_end`](super::Proxy::end_to_end).
-pub(super) const END_TO_END: [HeaderName; 6] =
-    [HOST, CONTENT_LENGTH, AUTHORIZATION, IDEMPOTENCY_KEY, HeaderName::from_static("payment-signature"), HeaderName::from_static("x-payment")];
+pub(super) const END_TO_END: [HeaderName; 6] = [
+    HOST,
+    CONTENT_LENGTH,
+    AUTHORIZATION,
+    IDEMPOTENCY_KEY,
+    HeaderName::from_static("payment-signature"),
+    HeaderName::from_static("x-payment"),
+];
 
 /// Makes a client's request one that can be passed on; `client` is where it came from, and `end_to_end` is what it has to keep.
 pub(super) fn prepare(parts: &mut Parts, client: Option<IpAddr>, end_to_end: &[HeaderName]) -> Target {
