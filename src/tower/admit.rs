@@ -3,7 +3,6 @@
 
 use super::{
     Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
-    budget::Permit,
     collect::{self, ReadError},
     held::Held,
     identify::Named,
@@ -11,13 +10,16 @@ use super::{
     profile::Asked,
     replay::replay,
     settings::Settings,
+    until::until,
     work::{Ended, Work},
 };
-use crate::{Begin, BeginOptions, Error, ErrorKind, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise};
+use crate::{
+    Begin, BeginOptions, Error, ErrorKind, Fingerprint, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise,
+};
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tower_service::Service;
 
 /// A request that names an operation, and the service that may have to run it.
@@ -29,7 +31,7 @@ pub(super) struct Admission<S, St> {
 
 /// What begin said.
 enum Admitted<RB: Body> {
-    Run { key: Key, grant: Grant, is_takeover: bool, permit: Permit },
+    Run { key: Key, grant: Grant, is_takeover: bool },
     RunUnprotected,
     Answer(Response<ResponseBody<RB>>),
 }
@@ -66,19 +68,19 @@ impl<S, St: IdempotencyStore> Admission<S, St> {
             (Err(refusal), _) => return Ok(self.settings.refuse(&refusal, is_grpc, named.payment_id())),
             (Ok(_), Err(_)) => return Ok(self.settings.refuse(&Refusal::BodyBroken, is_grpc, None)),
         };
-        let (key, grant, is_takeover, permit) = match admitted {
+        let (key, grant, is_takeover) = match admitted {
             Admitted::Answer(response) => return Ok(response),
             Admitted::RunUnprotected => {
                 let body = RequestBody::read(read.data, read.trailers, read.permit);
                 let response = self.inner.call(Request::from_parts(parts, body)).await?;
                 return Ok(response.map(ResponseBody::own));
             }
-            Admitted::Run { key, grant, is_takeover, permit } => (key, grant, is_takeover, permit),
+            Admitted::Run { key, grant, is_takeover } => (key, grant, is_takeover),
         };
         // Between the grant and this line nothing is awaited, so a client that goes away cannot come between them.
         let Self { inner, store, settings } = self;
         let held = Held { store, settings: settings.clone(), key, grant, is_takeover };
-        let work = Work { inner, held, permit };
+        let work = Work { inner, held };
         let (fulfil, promise) = promise();
         settings.spawn.spawn(async move {
             let ended = work.run(parts, read).await;
@@ -107,16 +109,22 @@ impl Settings {
             return Err(Refusal::Misconfigured);
         }
         let (key, fingerprint) = self.operation(parts, named, body)?;
-        // What a response may need is taken now: after the handler ran it would be too late to refuse.
-        let permit = self.budget.take(self.response_bytes_max).ok_or(Refusal::Overloaded)?;
-        let options = BeginOptions::new().lease(self.lease).wait(self.wait);
-        match store.begin(&key, fingerprint, options).await {
+        // Only what runs takes what a response may need: a duplicate that held it while it waits would keep others from running. What
+        // is known not to run need not be granted first.
+        if !self.budget.has(self.response_bytes_max) {
+            return Err(Refusal::Overloaded);
+        }
+        let waiting = self.budget.wait_with(body.len());
+        let wait = if waiting.is_some() { self.wait } else { Duration::ZERO };
+        let begun = self.ask(store, &key, fingerprint, wait).await;
+        drop(waiting);
+        match begun {
             Ok(Begin::Fresh(grant)) => {
                 observe::answered("fresh");
-                Ok(Admitted::Run { key, grant, is_takeover: false, permit })
+                Ok(Admitted::Run { key, grant, is_takeover: false })
             }
-            Ok(Begin::Takeover(grant)) => Ok(Admitted::Run { key, grant, is_takeover: true, permit }),
-            Ok(Begin::Replay(outcome)) => replay(self, &key, outcome, permit).map(Admitted::Answer),
+            Ok(Begin::Takeover(grant)) => Ok(Admitted::Run { key, grant, is_takeover: true }),
+            Ok(Begin::Replay(outcome)) => replay(self, &key, outcome).map(Admitted::Answer),
             Ok(Begin::InFlight { .. }) => {
                 self.hooks.duplicate(&key, Duplicate::InFlight);
                 Err(Refusal::InFlight)
@@ -130,6 +138,29 @@ impl Settings {
                 observe::store_failed(&error, decided.is_ok());
                 decided.map(|()| Admitted::RunUnprotected)
             }
+        }
+    }
+
+    /// Asks the store, and waits, but not longer than anybody is to wait.
+    async fn ask<St: IdempotencyStore>(
+        &self,
+        store: &St,
+        key: &Key,
+        fingerprint: Fingerprint,
+        wait: Duration,
+    ) -> Result<Begin<Grant>, Error> {
+        let options = BeginOptions::new().lease(self.lease);
+        let stop = match &self.stop_waiting {
+            Some(stop) if !wait.is_zero() => stop,
+            _ => return store.begin(key, fingerprint, options.wait(wait)).await,
+        };
+        // Only who has to wait is to be interrupted: one that is being granted the key gets it.
+        match store.begin(key, fingerprint, options).await? {
+            Begin::InFlight { retry_after, lease_expires_at } => {
+                let waited = until(store.begin(key, fingerprint, options.wait(wait)), stop()).await;
+                waited.unwrap_or(Ok(Begin::InFlight { retry_after, lease_expires_at }))
+            }
+            decided => Ok(decided),
         }
     }
 

@@ -96,6 +96,15 @@ impl<St: IdempotencyStore> Held<St> {
         }
     }
 
+    /// Gives back a grant under which nothing ran. Of a takeover that is not known: what the earlier attempt did is still open.
+    pub(super) async fn unused(&self) {
+        if self.is_takeover {
+            self.leave().await;
+        } else {
+            self.release().await;
+        }
+    }
+
     /// Stores the end. If the store refuses the payload for its size, what is stored is that there was one.
     async fn end(&self, kind: OutcomeKind, payload: Option<Vec<u8>>, instead: Vec<u8>) {
         let (token, retention) = (self.grant.token, self.settings.retention);

@@ -90,7 +90,9 @@ impl Settings {
             _ => self.fingerprint(parts, body),
         };
         let principal = (self.principal)(parts).ok_or(Refusal::PrincipalUnknown)?;
-        let (method, route) = (parts.method.as_str(), (self.route)(parts));
+        // To a server that takes `post` for POST they are one operation; the fingerprint still tells them apart, so the second is refused.
+        let (method, route) = (parts.method.as_str().to_ascii_uppercase(), (self.route)(parts));
+        let method = method.as_str();
         let (scope, id) = match named {
             Named::Key(id) => (scope_of(&[&principal, method, &route]), id.clone()),
             #[cfg(feature = "x402")]
@@ -125,7 +127,8 @@ fn of_request(parts: &Parts, headers: &[HeaderName], body: &[u8]) -> Fingerprint
     Fingerprint::of(&covered)
 }
 
-/// Reads the payment out of a request's headers, the one of version 2 first.
+/// Reads the payment out of a request's headers, of version 2 or of version 1. With both nobody could say which of them the service
+/// takes the money by, and the fingerprint would cover the other.
 #[cfg(feature = "x402")]
 fn payment(parts: &Parts, without_key: WithoutKey) -> Result<Named, Refusal> {
     use crate::x402::{PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, decode_header, extract_and_validate_payment_identifier};
@@ -134,7 +137,11 @@ fn payment(parts: &Parts, without_key: WithoutKey) -> Result<Named, Refusal> {
     let mut header = None;
     for name in [PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER] {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::Misconfigured)?;
-        header = header.or(header::single(&parts.headers, &name).map_err(Refusal::KeyInvalid)?);
+        let found = header::single(&parts.headers, &name).map_err(Refusal::KeyInvalid)?;
+        if header.is_some() && found.is_some() {
+            return Err(Refusal::KeyInvalid(KeyError::new("the request has two payments: send PAYMENT-SIGNATURE or X-PAYMENT")));
+        }
+        header = header.or(found);
     }
     let Some(header) = header else { return Ok(Named::Nothing) };
     let payload = decode_header(header).map_err(|error| invalid(&error))?;

@@ -8,7 +8,7 @@ use super::{
 use crate::{Fingerprint, IdempotencyStore};
 use bytes::Bytes;
 use http::{HeaderName, Method, Response, request::Parts};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// Gives a service idempotency: see [the module](super) for what that means, and what can be decided.
@@ -54,6 +54,7 @@ impl<St: IdempotencyStore> IdempotencyLayer<St> {
             response_bytes_max: limits::RESPONSE_BYTES_DEFAULT,
             budget: Budget::new(limits::BUDGET_BYTES_DEFAULT),
             wait: Duration::ZERO,
+            stop_waiting: None,
             lease: Duration::from_secs(30),
             retention: None,
             retry_after: Duration::from_secs(1),
@@ -97,7 +98,7 @@ impl<St> IdempotencyLayer<St> {
         self.set(|settings| settings.answer = Some(Arc::new(answer)))
     }
 
-    /// Covers these methods; POST and PATCH unless set. Requests with other methods pass through.
+    /// Covers these methods, in whatever case; POST and PATCH unless set. Requests with other methods pass through.
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.set(|settings| settings.methods = Some(methods.into_iter().collect()))
     }
@@ -176,6 +177,33 @@ impl<St> IdempotencyLayer<St> {
     /// Lets a duplicate wait this long for the first to end, at most 1 h, before it is told that it is in flight; not at all unless set.
     pub fn wait(self, wait: Duration) -> Self {
         self.set(|settings| settings.wait = wait)
+    }
+
+    /// Ends the wait of duplicates when the future that `stop` makes is ready: each is then told that the first is in flight. For a
+    /// server that stops, and would otherwise stop only when the last of them has waited.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use idemstore::{Store, tower::{IdempotencyLayer, Spawn}};
+    /// use std::time::Duration;
+    ///
+    /// # let store = Store::in_memory()?;
+    /// let (stop, is_stopped) = tokio::sync::watch::channel(false);
+    /// let layer = IdempotencyLayer::new(store, Spawn::new(|task| drop(tokio::spawn(task))), |_| Some("everybody".to_owned()))
+    ///     .wait(Duration::from_secs(60))
+    ///     .stop_waiting(move || {
+    ///         let mut is_stopped = is_stopped.clone();
+    ///         async move { drop(is_stopped.wait_for(|is_stopped| *is_stopped).await) }
+    ///     });
+    /// # let _ = layer;
+    /// stop.send_replace(true); // when the signal comes
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stop_waiting<F: Future<Output = ()> + Send + 'static>(self, stop: impl Fn() -> F + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.stop_waiting = Some(Arc::new(move || Box::pin(stop()))))
     }
 
     /// Sets the length of a lease, 10 ms to 24 h: 30 s unless set. It is renewed while the handler runs.

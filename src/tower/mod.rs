@@ -56,7 +56,7 @@
 //! | an attempt that never ended? | refused: its effect is unknown | [`takeover`](IdempotencyLayer::takeover) |
 //! | a handler that fails or panics? | its effect is unknown | [`on_handler_failure`](IdempotencyLayer::on_handler_failure) |
 //! | a store that cannot answer? | refused | [`on_store_failure`](IdempotencyLayer::on_store_failure) |
-//! | a duplicate while the first runs? | is told at once | [`wait`](IdempotencyLayer::wait) |
+//! | a duplicate while the first runs? | is told at once | [`wait`](IdempotencyLayer::wait), [`stop_waiting`](IdempotencyLayer::stop_waiting) |
 //! | how much memory? | 1 MiB a request, 192 KiB a response, 256 MiB in all | [`request_bytes_max`](IdempotencyLayer::request_bytes_max), [`response_bytes_max`](IdempotencyLayer::response_bytes_max), [`budget`](IdempotencyLayer::budget) |
 //!
 //! # How a request is handled
@@ -130,6 +130,7 @@ mod scope;
 mod service;
 mod settings;
 mod spawn;
+mod until;
 mod work;
 
 pub use attempt::Attempt;

@@ -1,8 +1,8 @@
 use super::{
     Duplicate, Refusal, ResponseBody,
-    budget::Permit,
     resolved::{self, Resolved},
     response::{Stored, decode},
+    rules,
     settings::Settings,
 };
 use crate::{Key, Outcome, Timestamp};
@@ -20,20 +20,12 @@ pub struct Replayed {
 }
 
 /// Makes the response that was recorded.
-pub(super) fn replay<RB: Body>(
-    settings: &Settings,
-    key: &Key,
-    outcome: Outcome,
-    mut permit: Permit,
-) -> Result<Response<ResponseBody<RB>>, Refusal> {
+pub(super) fn replay<RB: Body>(settings: &Settings, key: &Key, outcome: Outcome) -> Result<Response<ResponseBody<RB>>, Refusal> {
     let replayed = Replayed { ended_at: outcome.ended_at(), expires_at: outcome.expires_at() };
     let kind = outcome.kind();
     let payload = outcome.into_payload();
     // The payload is in memory until the client has read it.
-    permit.shrink_to(payload.len());
-    if !permit.grow_to(payload.len()) {
-        return Err(Refusal::Overloaded);
-    }
+    let permit = settings.budget.take(payload.len()).ok_or(Refusal::Overloaded)?;
     let recorded = match decode(&payload) {
         Some(recorded) => recorded,
         None => match resolved::read(&payload).ok_or(Refusal::RecordUnreadable)? {
@@ -49,9 +41,10 @@ pub(super) fn replay<RB: Body>(
         return Err(Refusal::ResponseNotStored(recorded.status));
     };
     settings.hooks.duplicate(key, Duplicate::Replayed);
+    let trailers = trailers.as_ref().map(rules::replayed);
     let mut response = Response::new(ResponseBody::whole(body, trailers, Some(permit)));
     *response.status_mut() = recorded.status;
-    *response.headers_mut() = headers;
+    *response.headers_mut() = rules::replayed(&headers);
     if let Some(name) = settings.profile.replay_header() {
         response.headers_mut().insert(name, HeaderValue::from_static("true"));
     }

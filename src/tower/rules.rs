@@ -9,10 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 /// | `Set-Cookie` | a session of the first caller |
 /// | `WWW-Authenticate`, `Authentication-Info`, `Proxy-*` | an exchange with the first caller |
 /// | `Connection`, `Keep-Alive`, `TE`, `Transfer-Encoding`, `Upgrade`, and what `Connection` names | about one connection (RFC 9110, section 7.6.1) |
+/// | `Content-Length` | whoever sends the replay knows its body: a length from elsewhere could be another one's |
 /// | `Date`, `Age` | when *this* message was made: the server sets its own |
 /// | `Alt-Svc` | about the server of that moment |
 /// | the replay's own marks | set anew on each replay |
-pub const NEVER_RECORDED: [HeaderName; 18] = [
+pub const NEVER_RECORDED: [HeaderName; 19] = [
     header::SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
     header::WWW_AUTHENTICATE,
@@ -26,6 +27,7 @@ pub const NEVER_RECORDED: [HeaderName; 18] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    header::CONTENT_LENGTH,
     header::DATE,
     header::AGE,
     header::ALT_SVC,
@@ -46,6 +48,12 @@ pub(super) fn recorded<'h>(
     headers.iter().filter(move |(name, _)| {
         !NEVER_RECORDED.contains(name) && !also_not.contains(name) && !is_named_by_connection(headers, name)
     })
+}
+
+/// Returns the headers or trailers of a replay. A record may come from a version whose table was shorter, from another machine, or
+/// from an operator's hand: what is never recorded is never replayed either.
+pub(super) fn replayed(recorded_fields: &HeaderMap) -> HeaderMap {
+    recorded(recorded_fields, &[]).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {

@@ -1,5 +1,5 @@
 use super::{
-    Budget, Hooks, Profile, Recording, Refusal, Spawn, StoreFailure, Takeover,
+    Budget, Hooks, Profile, Recording, Refusal, Spawn, StoreFailure, Takeover, Task,
     identify::{Covers, KeySource, WithoutKey},
 };
 use bytes::Bytes;
@@ -9,6 +9,9 @@ use std::{sync::Arc, time::Duration};
 pub(super) type OfRequest<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
 pub(super) type OfBody<T> = Arc<dyn Fn(&Parts, &Bytes) -> T + Send + Sync>;
 pub(super) type Answer = Arc<dyn Fn(&Refusal) -> Option<Response<Bytes>> + Send + Sync>;
+
+/// Makes a future that is ready when nobody is to wait any more.
+pub(super) type StopWaiting = Arc<dyn Fn() -> Task + Send + Sync>;
 
 /// All that a layer was told, but its store.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub(super) struct Settings {
     pub(super) response_bytes_max: usize,
     pub(super) budget: Budget,
     pub(super) wait: Duration,
+    pub(super) stop_waiting: Option<StopWaiting>,
     pub(super) lease: Duration,
     pub(super) retention: Option<Duration>,
     pub(super) retry_after: Duration,
@@ -39,7 +43,9 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Case tells methods apart, and many a server does not: a request must not go unprotected to one that takes `post` for POST.
     pub(super) fn covers_method(&self, method: &Method) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+        let is_meant = |covered: &Method| covered.as_str().eq_ignore_ascii_case(method.as_str());
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(is_meant))
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{
     Attempt, Reconciled, Refusal, RequestBody, ResponseBody, Takeover, Unresolved,
-    budget::Permit,
     catch::{Panicked, catch_panic},
     collect::{Read, collect},
     held::Held,
@@ -17,8 +16,6 @@ use tower_service::Service;
 pub(super) struct Work<S, St> {
     pub(super) inner: S,
     pub(super) held: Held<St>,
-    /// For the response.
-    pub(super) permit: Permit,
 }
 
 /// What the client is to get.
@@ -43,7 +40,12 @@ impl<S, St: IdempotencyStore> Work<S, St> {
         B: Body,
         RB: Body,
     {
-        let Self { mut inner, held, permit } = self;
+        let Self { mut inner, held } = self;
+        // Taken before anything runs: afterwards it would be too late to refuse.
+        let Some(permit) = held.settings.budget.take(held.settings.response_bytes_max) else {
+            held.unused().await;
+            return Ended::Refused(Refusal::Overloaded);
+        };
         let (guard, attempt) = held.attempt();
         if held.is_takeover {
             held.settings.hooks.takeover(&held.key, held.grant.attempt);

@@ -69,3 +69,11 @@ fn that_all_clients_share_their_keys_is_said_once() {
         assert_eq!(said.matches("all clients share their keys").count(), usize::from(is_told), "{said}");
     }
 }
+
+/// Who gives it a password has been told.
+#[test]
+fn help_says_what_of_a_scope_header_is_stored() {
+    let output = idemstore().args(["proxy", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("a digest without a secret is stored") && help.contains("not by passwords"), "{help}");
+}

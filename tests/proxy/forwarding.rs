@@ -70,6 +70,17 @@ fn a_response_ends_its_hop() {
 }
 
 #[test]
+fn a_body_without_a_length_passes_whatever_the_method() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let (seen, answer) = through(&format!("{method} /a HTTP/1.1\r\nHost: h\r\n{chunked}"), EMPTY);
+        assert_eq!((seen.text().as_str(), seen.is_whole, answer.status()), ("abcde", true, 204), "{method}");
+    }
+    let (seen, _) = through("GET /a HTTP/1.1\r\nHost: h\r\n\r\n", EMPTY);
+    assert_eq!((seen.header("transfer-encoding"), seen.header("content-length")), (None, None), "none where there is none");
+}
+
+#[test]
 fn a_target_in_absolute_form_becomes_a_path_and_its_host_counts() {
     let (seen, _) = through("GET http://shop.example:81/a?b HTTP/1.1\r\nHost: other.example\r\n\r\n", EMPTY);
     assert_eq!((seen.start.as_str(), seen.header("host").as_deref()), ("GET /a?b HTTP/1.1", Some("shop.example:81")));
@@ -91,10 +102,12 @@ fn an_upstream_of_http_1_0_is_understood() {
         After::Close
     });
     let proxy = Proxy::start(&upstream.url(), &[]);
-    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n"] {
+    let keyed = "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n";
+    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", keyed, keyed] {
         let answer = exchange(proxy.address, request);
         assert_eq!((answer.start.as_str(), answer.text().as_str()), ("HTTP/1.1 200 OK", "until the end"));
     }
+    assert_eq!(upstream.count(), 2, "it was recorded");
 }
 
 #[test]
@@ -139,6 +152,21 @@ fn a_response_without_a_body_keeps_the_length_that_it_speaks_of() {
     assert!(answer.to_ascii_lowercase().contains("content-length: 1000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
+/// What follows the length would be read as the answer to whatever is asked next on the connection.
+#[test]
+fn a_length_that_the_coding_overrules_reaches_no_client() {
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n19\r\nokHTTP/1.1 200 Forged\r\n\r\n\r\n0\r\n\r\n";
+    let upstream = Upstream::start(move |request| request.answer(response));
+    let proxy = Proxy::start(&upstream.url(), &[]);
+    let keyed = "POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: a\r\n\r\n";
+    for request in ["GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\n\r\n", keyed, keyed] {
+        let answer = exchange(proxy.address, request);
+        assert_eq!((answer.status(), answer.text().len(), answer.is_whole), (200, 0x19, true), "{request}: {answer:?}");
+        assert_ne!(answer.header("content-length").as_deref(), Some("2"), "{request}");
+    }
+    assert_eq!(upstream.count(), 3);
+}
+
 #[test]
 fn a_header_that_is_folded_or_blemished_costs_no_response() {
     let (_, answer) = through(
@@ -159,6 +187,8 @@ fn what_is_no_request_for_an_upstream_is_answered_here() {
         ("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n", 204),
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET http://me:secret@h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a/b\r\nIdempotency-Key: a\r\nContent-Length: 0\r\n\r\n", 400),
         ("GET /\u{1} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),

@@ -73,11 +73,12 @@ impl Message {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What a retry has to get again.
+    /// What a retry has to get again; the order of fields with different names means nothing (RFC 9110, section 5.3).
     pub(crate) fn essence(&self) -> (String, Vec<(String, String)>, String) {
         let marks = ["date", "idempotent-replayed", "x-idempotent-replay"];
-        let headers = self.headers.iter().filter(|(name, _)| !marks.contains(&name.as_str())).cloned();
-        (self.start.clone(), headers.collect(), self.text())
+        let mut headers: Vec<_> = self.headers.iter().filter(|(name, _)| !marks.contains(&name.as_str())).cloned().collect();
+        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        (self.start.clone(), headers, self.text())
     }
 
     /// Returns whether this is a problem of this kind.

@@ -49,7 +49,30 @@ fn what_tells_clients_apart_is_not_stored() {
     }
     let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!holds(SECRET));
-    assert!(holds("POST /payments") && holds("charge 1"), "what is stored is seen");
+    assert!(holds("POST shop.example/payments") && holds("charge 1"), "what is stored is seen");
+}
+
+#[test]
+fn what_says_whose_request_it_is_cannot_be_made_to_vanish() {
+    let (upstream, proxy) = shop(&["--scope-header", "X-Tenant", "--key-header", "X-Key"]);
+    let request = with("X-Tenant: 7", &payment("pay_1", "100")).replace("Idempotency-Key", "X-Key");
+    for name in
+        ["Host", "Content-Length", "Authorization", "idempotency-key", "X-PAYMENT", "PAYMENT-SIGNATURE", "x-tenant", "x-key"]
+    {
+        let refused = exchange(proxy.address, &with(&format!("Connection: keep-alive, {name}"), &request));
+        assert!(refused.is_problem(400, "invalid_input"), "{name}: {refused:?}");
+    }
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(exchange(proxy.address, &with("Connection: X-Hop", &request)).text(), "charge 1");
+}
+
+#[test]
+fn the_same_key_at_another_host_is_another_key() {
+    let (upstream, proxy) = shop(&[]);
+    let at = |host: &str| exchange(proxy.address, &payment("pay_1", "100").replace("shop.example", host)).text();
+    assert_eq!([at("shop.example"), at("other.example"), at("shop.example:81")], ["charge 1", "charge 2", "charge 3"]);
+    assert_eq!([at("Shop.EXAMPLE:80"), at("other.example")], ["charge 1", "charge 2"]);
+    assert_eq!(upstream.count(), 3);
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! A stop in good order.
 
 use super::{Upstream, charged, exchange, payment};
-use crate::{message::connect, program::Proxy, upstream::Gate};
-use std::{io::Write as _, net::TcpStream, thread};
+use crate::{
+    message::{PATIENCE, connect},
+    program::Proxy,
+    upstream::Gate,
+};
+use std::{io::Write as _, net::TcpStream, thread, time::Instant};
 
-fn held_shop() -> (Upstream, Proxy, Gate) {
+fn held_shop(options: &[&str]) -> (Upstream, Proxy, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::start(move |request| {
         held.wait();
         request.answer(charged(request.number))
     });
-    let proxy = Proxy::start(&upstream.url(), &[]);
+    let proxy = Proxy::start(&upstream.url(), options);
     (upstream, proxy, gate)
 }
 
@@ -25,7 +29,7 @@ fn wait_for_the_door(proxy: &Proxy) {
 #[test]
 fn a_request_that_runs_is_answered_and_recorded_before_the_end() {
     for signal in ["-TERM", "-INT"] {
-        let (upstream, mut proxy, gate) = held_shop();
+        let (upstream, mut proxy, gate) = held_shop(&[]);
         let address = proxy.address;
         let client = thread::spawn(move || exchange(address, &payment("pay_1", "100")));
         upstream.wait_for(1);
@@ -43,7 +47,7 @@ fn a_request_that_runs_is_answered_and_recorded_before_the_end() {
 
 #[test]
 fn a_request_whose_client_has_gone_is_recorded_before_the_end() {
-    let (upstream, mut proxy, gate) = held_shop();
+    let (upstream, mut proxy, gate) = held_shop(&[]);
     let mut connection = connect(proxy.address);
     connection.get_mut().write_all(payment("pay_1", "100").as_bytes()).unwrap();
     upstream.wait_for(1);
@@ -57,4 +61,25 @@ fn a_request_whose_client_has_gone_is_recorded_before_the_end() {
     let retry = exchange(proxy.address, &payment("pay_1", "100"));
     assert_eq!((retry.text().as_str(), retry.header("idempotent-replayed").is_some()), ("charge 1", true));
     assert_eq!(upstream.count(), 1);
+}
+
+/// It would keep the stop waiting, and then be cut off without an answer.
+#[test]
+fn a_duplicate_that_waits_is_told_to_come_back() {
+    let (upstream, mut proxy, gate) = held_shop(&["--wait", "1h", "--admin-listen", "127.0.0.1:0"]);
+    let (address, admin) = (proxy.address, proxy.admin());
+    let first = thread::spawn(move || exchange(address, &payment("pay_1", "100")));
+    upstream.wait_for(1);
+    let duplicate = thread::spawn(move || exchange(address, &payment("pay_1", "100")));
+    let deadline = Instant::now() + PATIENCE;
+    let stats = format!("GET /v1/stats HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    while !exchange(admin, &stats).text().contains(r#""waiting":1"#) {
+        assert!(Instant::now() < deadline, "it does not wait");
+    }
+    proxy.terminate("-TERM");
+    let told = duplicate.join().unwrap();
+    assert!(told.is_problem(409, "idempotency_in_flight"), "{told:?}");
+    gate.open();
+    assert_eq!(first.join().unwrap().text(), "charge 1");
+    assert_eq!((proxy.wait().0.code(), upstream.count()), (Some(0), 1));
 }

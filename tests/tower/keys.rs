@@ -54,6 +54,23 @@ fn quoted_and_bare_are_the_same_key() {
 }
 
 #[test]
+fn a_method_in_another_case_is_covered_and_no_other_operation() {
+    let lab = Lab::new();
+    let shop = lab.shop(&lab.layer().require_key());
+    let patch = |method: &[u8], key: Option<&str>| {
+        let request = key.map_or_else(|| without_key("100"), |key| post(key, "100"));
+        let (mut parts, body) = request.into_parts();
+        parts.method = Method::from_bytes(method).unwrap();
+        http::Request::from_parts(parts, body)
+    };
+    lab.send(&shop, patch(b"patch", None)).is(400, "idempotency_key_required");
+    lab.send(&shop, patch(b"pAtch", Some("a"))).is(201, "receipt 1");
+    assert!(lab.send(&shop, patch(b"pAtch", Some("a"))).is_replay());
+    lab.send(&shop, patch(b"PATCH", Some("a"))).is(422, "idempotency_conflict");
+    lab.send(&shop, patch(b"get", None)).is(201, "receipt 2");
+}
+
+#[test]
 fn a_bad_key_is_refused_before_anything_runs_and_not_quoted_back() {
     let lab = Lab::new();
     let shop = lab.shop(&lab.layer());

@@ -2,8 +2,12 @@
 
 use crate::support::*;
 use http_body_util::BodyExt;
-use idemstore::tower::Budget;
-use std::sync::{Arc, Mutex};
+use idemstore::tower::{Budget, Conclusion};
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
 use tower::ServiceExt;
 
 #[test]
@@ -74,6 +78,103 @@ fn a_response_is_counted_until_its_client_has_read_it() {
         drop(response);
         assert_eq!(budget.used_bytes(), 0);
     }
+}
+
+/// Polls requests until as many wait for the first to end.
+fn wait_in_line(lab: &Lab, sent: &mut [Sent], waiting: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut context = Context::from_waker(Waker::noop());
+    while lab.store.stats().unwrap().waiting < waiting {
+        assert!(Instant::now() < deadline, "they do not wait");
+        for duplicate in &mut *sent {
+            assert!(duplicate.as_mut().poll(&mut context).is_pending());
+        }
+    }
+}
+
+fn send_later(shop: &impl Shop, request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Sent {
+    let shop = shop.clone();
+    Box::pin(async move { answer_of(shop.oneshot(request)).await })
+}
+
+#[test]
+fn duplicates_that_wait_keep_nobody_from_running() {
+    let lab = Lab::new();
+    let budget = Budget::new(1000);
+    let layer = lab.layer().budget(budget.clone()).response_bytes_max(300).wait(Duration::from_secs(60));
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let shop = lab.shop_of(&layer, move |charge, _| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            Ok(receipt(charge))
+        }
+    });
+    let body = "x".repeat(100);
+    let first = lab.begin(&shop, post("a", &body));
+    let mut duplicates: Vec<_> = (0..3).map(|_| send_later(&shop, post("a", &body))).collect();
+    wait_in_line(&lab, &mut duplicates, 3);
+    assert_eq!(budget.used_bytes(), 600, "one response and three bodies");
+    let other = lab.begin(&lab.shop(&layer.clone().response_bytes_max(200)), post("b", &body));
+    drop(other);
+    opened.open();
+    lab.runtime.block_on(first).unwrap().is(201, "receipt 1");
+    for duplicate in duplicates {
+        assert!(lab.runtime.block_on(duplicate).unwrap().is_replay());
+    }
+    lab.runtime.finish();
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[test]
+fn those_who_wait_have_half_of_the_budget_at_most() {
+    let lab = Lab::new();
+    let budget = Budget::new(1000);
+    let layer = lab.layer().budget(budget.clone()).response_bytes_max(10).wait(Duration::from_secs(60));
+    let hanging = lab.shop_of(&layer, async |_, _| std::future::pending().await);
+    let body = "x".repeat(200);
+    let _first = lab.begin(&hanging, post("a", &body));
+    let mut duplicates: Vec<_> = (0..2).map(|_| send_later(&hanging, post("a", &body))).collect();
+    wait_in_line(&lab, &mut duplicates, 2);
+    lab.send(&hanging, post("a", &body)).is(409, "idempotency_in_flight");
+    drop(duplicates.pop());
+    let mut next = [send_later(&hanging, post("a", &body))];
+    wait_in_line(&lab, &mut next, 2);
+}
+
+/// What is left can go between the question and the grant: here while a duplicate waits for the key.
+#[test]
+fn a_grant_without_memory_to_run_under_is_given_back() {
+    let lab = Lab::new();
+    let layer = lab.layer().budget(Budget::new(1000)).response_bytes_max(100).wait(Duration::from_secs(60));
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let body = "x".repeat(100);
+    let declining = lab.shop_of(&layer, move |_, _| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            let mut response = response(400, "declined");
+            response.extensions_mut().insert(Conclusion::Release);
+            Ok(response)
+        }
+    });
+    let hanging = lab.shop_of(&layer, async |_, _| std::future::pending().await);
+    let greedy = lab.shop(&layer.clone().response_bytes_max(600));
+    let first = lab.begin(&declining, post("a", &body));
+    let mut duplicates = [send_later(&greedy, post("a", &body))];
+    wait_in_line(&lab, &mut duplicates, 1);
+    let others: Vec<_> = ["b", "c", "d"].map(|key| lab.begin(&hanging, post(key, &body))).into();
+    opened.open();
+    // Only what was declined ends; the others hang on.
+    lab.runtime.block_on(first).unwrap().is(400, "declined");
+    let [duplicate] = duplicates;
+    lab.runtime.block_on(duplicate).unwrap().is(503, "idempotency_overloaded");
+    assert_eq!((lab.charges(), lab.store.stats().unwrap().answers.fresh), (4, 5), "granted, and not run");
+    drop(others);
+    lab.runtime.abort();
+    lab.send(&greedy, post("a", &body)).is(201, "receipt 5");
 }
 
 #[test]

@@ -65,6 +65,16 @@ fn a_malformed_payment_header_or_id_is_400() {
 }
 
 #[test]
+fn two_payments_of_one_request_are_400() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab));
+    let other = encode_header(&payload(ID, "0x2")).unwrap();
+    lab.send(&seller, paid().map_header(X_PAYMENT_HEADER, &other)).is(400, "two payments");
+    lab.send(&seller, paid().map_header(X_PAYMENT_HEADER, "not base64")).is(400, "two payments");
+    assert_eq!(lab.charges(), 0);
+}
+
+#[test]
 fn a_required_id_that_is_missing_is_400() {
     let lab = Lab::new();
     let none = paid_with(&payload(Value::Null, "0x1"));

@@ -11,7 +11,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 ///
 /// A request with a key runs at most once; a retry gets the recorded response. The upstream needs no change. When it cannot be
 /// reached the answer is 502 and the key stays free; when it was sent the request and fails, the answer is 504, and what became of
-/// the request is unknown until it is resolved.
+/// the request is unknown until it is resolved. A key counts for one method, host and path, so a retry has to go where the first
+/// request went.
 #[derive(Debug, ArgsOf)]
 pub(in crate::cli) struct Proxy {
     /// The store file; made if there is none.
@@ -35,7 +36,8 @@ pub(in crate::cli) struct Proxy {
     /// Take the key from this header, instead of the one that the profile names.
     #[arg(long, value_name = "NAME")]
     pub(super) key_header: Option<HeaderName>,
-    /// Tell clients apart by this header, which may be a secret and is not stored; may be repeated. A request with a key and without
+    /// Tell clients apart by this header; may be repeated. Of its value a digest without a secret is stored, so whoever reads the
+    /// store can try guesses: tell clients apart by names, or by secrets that nobody guesses, not by passwords. A request with a key and without
     /// the header is refused with 403. Without this option all clients share their keys.
     ///
     /// A header that one client changes between retries, as with credentials that are renewed, makes two clients of it: the retry
@@ -48,7 +50,8 @@ pub(in crate::cli) struct Proxy {
     /// How long the right to run a request lasts unless it is renewed, which it is while the upstream works.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(super) lease: Duration,
-    /// How long a duplicate waits for the first to end, before it is told that it is in flight.
+    /// How long a duplicate waits for the first to end, before it is told that it is in flight, and not beyond a stop of
+    /// the proxy. Those who wait have half of the memory for bodies at most; beyond that they are told at once.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(super) wait: Duration,
     /// What to do with a request whose earlier attempt never ended.
@@ -122,7 +125,7 @@ impl OnTakeover {
     }
 }
 
-/// Methods are told apart by case; nobody means `post`.
+/// Their case does not count: a client's `post` is covered by POST too.
 fn method(text: &str) -> Result<Method, String> {
     text.trim().to_ascii_uppercase().parse().map_err(|_| "not a method: write them as in POST,PATCH".to_owned())
 }

@@ -54,13 +54,21 @@ impl Proxy {
         let stop_wait = limits.stop_wait;
         let rates = tokio::spawn(api.clone().keep_rates());
         let administering = admin.map(|listener| tokio::spawn(administer(listener, api.clone(), is_stopping.clone())));
-        let proxy = Arc::new(proxy::Proxy::new(&self.layer(store.clone(), &tasks), self.upstream()).counted_by(api));
+        let (ending, is_ending) = watch::channel(false);
+        let layer = self.layer(store.clone(), &tasks).stop_waiting(move || {
+            let mut is_ending = is_ending.clone();
+            // The other side gone is a stop as well.
+            async move { drop(is_ending.wait_for(|is_ending| *is_ending).await) }
+        });
+        let proxy = proxy::Proxy::new(&layer, self.upstream());
+        let proxy = Arc::new(proxy.end_to_end(self.end_to_end()).counted_by(api));
         let answer = move |request| {
             let proxy = proxy.clone();
             async move { proxy.answer(request).await }
         };
         let stop = async {
             tokio::select! { _ = terminated.recv() => (), _ = interrupted.recv() => () }
+            ending.send_replace(true);
         };
         serve(vec![public], limits, answer, stop).await;
         // Those whose clients have gone.

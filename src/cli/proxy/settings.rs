@@ -10,10 +10,11 @@ use crate::{
     limits::{LEASE, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX, RETENTION, WAIT_MAX},
     server::{
         Limits,
-        proxy::{Upstream, principal_of_headers},
+        proxy::{Upstream, principal_of_headers, route_of_host},
     },
     tower::{Budget, Hooks, IdempotencyLayer, limits::BUDGET_BYTES_DEFAULT},
 };
+use http::HeaderName;
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 /// What a stored response may have besides its body.
@@ -63,6 +64,7 @@ impl Args {
         let principal = principal_of_headers(self.scope_header.iter().cloned());
         let mut layer = IdempotencyLayer::new(store, tasks.spawn(), principal)
             .profile(self.profile.profile())
+            .route_by(route_of_host)
             .retention(self.retention)
             .lease(self.lease)
             .wait(self.wait)
@@ -89,6 +91,11 @@ impl Args {
             .timeout(self.upstream_timeout)
             .response_bytes_max(self.max_response)
             .mark_before_sending(self.on_takeover == OnTakeover::RerunUnlessCheckpointed)
+    }
+
+    /// The headers that decide what becomes of a request.
+    pub(super) fn end_to_end(&self) -> Vec<HeaderName> {
+        self.scope_header.iter().chain(&self.key_header).cloned().collect()
     }
 
     /// A stop lets requests end that have begun, as long as the upstream may take.

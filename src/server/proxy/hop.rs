@@ -19,6 +19,12 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 const TRAILERS: &str = "trailers";
 
+/// Returns whether the connection's options claim one of these fields. Such a field would vanish on the way here, before anybody
+/// looks at it: a payment without its key is one that nothing protects.
+pub(super) fn claims(headers: &HeaderMap, fields: &[HeaderName]) -> bool {
+    list(headers, &CONNECTION).any(|option| fields.iter().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes())))
+}
+
 /// Removes the fields of the connection that a request came by. That it may be answered with trailers is said anew.
 pub(super) fn end_request(headers: &mut HeaderMap) {
     let takes_trailers = list(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(TRAILERS.as_bytes()));

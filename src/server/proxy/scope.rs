@@ -4,7 +4,10 @@ use http::{HeaderName, HeaderValue, request::Parts};
 /// Returns a function that tells principals apart by the values of these headers, for
 /// [`IdempotencyLayer::new`](crate::tower::IdempotencyLayer::new).
 ///
-/// Such values are often secrets, so what names the principal is a digest of them. A request that lacks one of the headers has no
+/// Such values are often secrets, so what names the principal is a digest of them. No secret goes into it, since it has to come out
+/// the same for as long as the store lives, in whatever process: whoever can read the store, or a list of its records, can find out
+/// which of the values that they guess is right, and sees where two scopes are of one principal. Random tokens of 128 bits are safe
+/// from that; passwords (`Authorization: Basic`) and short names are not. A request that lacks one of the headers has no
 /// principal, and is refused where it has a key: were it taken for an empty value, all requests that say who they are in some other
 /// way would see each other's responses. Without any header, everybody is one principal.
 ///

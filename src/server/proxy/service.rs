@@ -1,10 +1,19 @@
-use super::{Upstream, client_body::ClientBody, request::prepare, target::Target};
+use super::{
+    Upstream,
+    client_body::ClientBody,
+    request::{END_TO_END, prepare},
+    target::Target,
+};
 use crate::{
     IdempotencyStore,
     server::{Api, Body, Peer, Problem},
     tower::{Idempotency, IdempotencyLayer},
 };
-use http::{HeaderValue, Request, Response, StatusCode, header::ALLOW};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH},
+};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use std::{fmt, time::Instant};
 use tower_layer::Layer as _;
@@ -41,18 +50,28 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub struct Proxy<St> {
     service: Idempotency<Upstream, St>,
     counted_by: Option<Api>,
+    end_to_end: Vec<HeaderName>,
 }
 
 impl<St: IdempotencyStore> Proxy<St> {
     /// Puts the layer in front of the upstream.
     pub fn new(layer: &IdempotencyLayer<St>, upstream: Upstream) -> Self {
-        Self { service: layer.layer(upstream), counted_by: None }
+        Self { service: layer.layer(upstream), counted_by: None, end_to_end: END_TO_END.to_vec() }
     }
 
     /// Has this API's figures count requests and how long they took, as the route `proxy`.
     #[must_use]
     pub fn counted_by(mut self, api: Api) -> Self {
         self.counted_by = Some(api);
+        self
+    }
+
+    /// Refuses requests whose `Connection` claims one of these headers, by which they would vanish on the way: the one that the layer
+    /// takes keys from, and those that tell principals apart. `Host`, `Content-Length`, `Authorization`, `Idempotency-Key` and the
+    /// payments of x402 are among them already.
+    #[must_use]
+    pub fn end_to_end(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.end_to_end.extend(names);
         self
     }
 
@@ -72,16 +91,35 @@ impl<St: IdempotencyStore> Proxy<St> {
             _ => None,
         };
         let (mut parts, body) = request.into_parts();
-        match prepare(&mut parts, client) {
+        let is_head = parts.method == Method::HEAD;
+        match prepare(&mut parts, client, &self.end_to_end) {
             Target::Upstream => (),
             Target::Here => return here(),
             Target::RefusedMethod => return refused_method(),
             Target::RefusedHost => return refused_host(),
+            Target::RefusedConnection => return refused_connection(),
         }
         // An upstream is always ready: it makes a connection when there is none.
         let call = self.service.clone().call(Request::from_parts(parts, ClientBody::new(body)));
-        let Ok(response) = call.await;
+        let Ok(mut response) = call.await;
+        if !is_head && response.status() != StatusCode::NOT_MODIFIED {
+            let bytes = response.body().size_hint().exact();
+            keep_true_length(response.headers_mut(), bytes);
+        }
         response.map(Body::new)
+    }
+}
+
+/// Removes a length that is not known to be the body's. A client that believed it would take the rest of the body for the next
+/// response, whoever asked for that.
+fn keep_true_length(headers: &mut HeaderMap, bytes: Option<u64>) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_true = match (lengths.next(), lengths.next(), bytes) {
+        (Some(length), None, Some(bytes)) => length.as_bytes() == bytes.to_string().as_bytes(),
+        _ => false,
+    };
+    if !is_true {
+        headers.remove(CONTENT_LENGTH);
     }
 }
 
@@ -98,7 +136,12 @@ fn refused_method() -> Response<Body> {
 }
 
 fn refused_host() -> Response<Body> {
-    let detail = "the request has no Host, or several: send one";
+    let detail = "the request has no Host, or several, or one that is none: send one, without a user's name";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_input", detail).into_response()
+}
+
+fn refused_connection() -> Response<Body> {
+    let detail = "Connection names a field that is meant for the server: name only fields that are about the connection";
     Problem::new(StatusCode::BAD_REQUEST, "invalid_input", detail).into_response()
 }
 

@@ -4,7 +4,7 @@ use http::{
     HeaderValue, Method, Uri, Version,
     header::{HOST, MAX_FORWARDS},
     request::Parts,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 
 /// What is to be done with a request, from its first line.
@@ -16,8 +16,10 @@ pub(super) enum Target {
     Here,
     /// The method is none that a reverse proxy can serve.
     RefusedMethod,
-    /// It has no host, or several, as RFC 9112, section 3.2, wants to be refused.
+    /// It has no host, or several, or what is none, as RFC 9112, section 3.2, wants to be refused; or its target has a user's name.
     RefusedHost,
+    /// Its `Connection` claims a field that is not the connection's.
+    RefusedConnection,
 }
 
 /// Makes the target a path, and `Host` the host that the target named, if it did.
@@ -26,19 +28,28 @@ pub(super) fn resolve(parts: &mut Parts) -> Target {
         return Target::RefusedMethod;
     }
     let hosts = parts.headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && parts.version != Version::HTTP_10) {
+    let are_hosts = parts.headers.get_all(HOST).iter().all(is_host);
+    if hosts > 1 || !are_hosts || (hosts == 0 && parts.version != Version::HTTP_10) {
         return Target::RefusedHost;
     }
     if parts.method == Method::OPTIONS && (parts.uri.path() == "*" || is_last_hop(parts)) {
         return Target::Here;
     }
     if let Some(authority) = parts.uri.authority() {
-        let Ok(host) = HeaderValue::from_str(authority.as_str()) else { return Target::RefusedHost };
+        let host = HeaderValue::from_str(authority.as_str()).ok().filter(is_host);
+        let Some(host) = host else { return Target::RefusedHost };
         parts.headers.insert(HOST, host);
     }
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     parts.uri = Uri::from(path);
     Target::Upstream
+}
+
+/// Returns whether this is a host and perhaps a port, or nothing, as where the target has no host. A user's name, which RFC 9110,
+/// section 4.2.4, has treated as an error, would go to the upstream as a part of it.
+fn is_host(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
 }
 
 /// Counts a hop down (RFC 9110, section 7.6.2); returns whether there are none left.
@@ -84,6 +95,13 @@ mod tests {
     fn a_request_has_one_host_unless_it_is_of_old() {
         assert_eq!(resolve(&mut parts("GET", "/", &[])), Target::RefusedHost);
         assert_eq!(resolve(&mut parts("GET", "/", &[("host", "a"), ("host", "a")])), Target::RefusedHost);
+        for host in ["a/b", "me@a", "me:secret@a", "a b", "a?b", "a\\b"] {
+            assert_eq!(resolve(&mut parts("GET", "/", &[("host", host)])), Target::RefusedHost, "{host}");
+        }
+        for host in ["", "a", "a:1", "a_b.example", "[::1]:1", "127.0.0.1"] {
+            assert_eq!(resolve(&mut parts("GET", "/", &[("host", host)])), Target::Upstream, "{host}");
+        }
+        assert_eq!(resolve(&mut parts("GET", "http://me:secret@a/b", &[("host", "a")])), Target::RefusedHost);
         let mut old = parts("GET", "/", &[]);
         old.version = Version::HTTP_10;
         assert_eq!(resolve(&mut old), Target::Upstream);

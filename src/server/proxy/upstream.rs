@@ -13,9 +13,10 @@ use crate::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri,
-    header::{CONNECTION, TE},
+    header::{CONNECTION, TE, TRANSFER_ENCODING},
     uri::{Authority, Scheme},
 };
+use http_body::Body as _;
 use hyper_util::{
     client::legacy::{
         Client, Error as ClientError,
@@ -154,7 +155,11 @@ impl Upstream {
             end_connection_after(request.headers_mut());
         }
         *request.uri_mut() = self.uri_of(request.uri()).ok_or(UpstreamFailure::Unreachable)?;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Without a length and this hyper's client drops the body of a request that has none as a rule, such as GET.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let (body, progress) = Sending::new(body);
         let mut request = Request::from_parts(parts, body);
         let connection = capture_connection(&mut request);
