@@ -27,7 +27,7 @@ pub(super) struct Serve {
     /// The longest body of a request; the longest payload and 64KiB, or 1MiB if that is more, unless given.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     max_body: Option<u64>,
-    /// Connections at a time.
+    /// Connections at a time. At most half of them wait for an attempt in flight; further ones are told at once that it is.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::new().connections_max)]
     max_connections: usize,
 }
@@ -64,6 +64,8 @@ impl Serve {
         }
         let limits = Limits { connections_max: self.max_connections.max(1), ..Limits::new() };
         let rates = tokio::spawn(api.clone().keep_rates());
+        // The other half is for those who end what these wait for.
+        api = api.waits_max(limits.connections_max / 2);
         let offered = Offered::start(&self.store.db, api.clone()).await;
         announce(bound);
         let stop = async {

@@ -25,3 +25,4 @@ mod start;
 mod stop;
 mod unix;
 mod waiting;
+mod waits;

@@ -21,10 +21,14 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::watch, time::interval};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::interval,
+};
 
-/// Bytes of requests' bodies in memory at a time.
-const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of requests' bodies in memory at a time: those of holders, and those of everybody else. However many ask, an attempt under way
+/// can end.
+const BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Of a request's body, what is not its payload: names, a scope and a key, however they are escaped.
 const BODY_OVERHEAD_BYTES: usize = 64 * 1024;
 const BODY_BYTES_MIN: usize = 1024 * 1024;
@@ -59,7 +63,9 @@ pub struct Api {
     store: Store,
     guard: Guard,
     figures: Arc<Figures>,
-    bodies: Budget,
+    bodies: Bodies,
+    /// Places of begins that wait.
+    waits: Arc<Semaphore>,
     body_bytes_max: usize,
     body_wait: Duration,
     stop: Arc<watch::Sender<bool>>,
@@ -74,7 +80,8 @@ impl Api {
             store,
             guard: Guard::open(),
             figures: Arc::default(),
-            bodies: Budget::new(BODIES_BYTES_MAX.max(body_bytes_max)),
+            bodies: Bodies::new(body_bytes_max),
+            waits: waits(Limits::new().connections_max / 2),
             body_bytes_max,
             body_wait: Limits::new().body_wait,
             stop: Arc::new(watch::channel(false).0),
@@ -93,7 +100,18 @@ impl Api {
     #[must_use]
     pub fn body_bytes_max(mut self, bytes: usize) -> Self {
         self.body_bytes_max = bytes;
-        self.bodies = Budget::new(BODIES_BYTES_MAX.max(bytes));
+        self.bodies = Bodies::new(bytes);
+        self
+    }
+
+    /// Sets how many begins may wait at a time for another attempt to end: 512 unless set. A further one is told at once that the
+    /// attempt is in flight, and when to ask again.
+    ///
+    /// Each that waits keeps its connection. With as many as [`Limits::connections_max`] the holder that they wait for could not come
+    /// through to end its attempt: set half of that, or less.
+    #[must_use]
+    pub fn waits_max(mut self, waits_max: usize) -> Self {
+        self.waits = waits(waits_max);
         self
     }
 
@@ -169,10 +187,10 @@ impl Api {
             Route::Page => return Ok(page::answer()),
             _ => (),
         }
-        let received = receive(body, self.body_bytes_max, self.body_wait, &self.bodies).await?;
+        let received = receive(body, self.body_bytes_max, self.body_wait, self.bodies.of(route)).await?;
         let body = &received.bytes;
         match route {
-            Route::Begin => self.begin(body).await,
+            Route::Begin => self.begin(received).await,
             Route::Complete => self.end(OutcomeKind::Completed, body).await,
             Route::Fail => self.end(OutcomeKind::Failed, body).await,
             Route::Renew => self.renew(body).await,
@@ -205,6 +223,28 @@ impl Api {
 fn refused_page<B>(request: &Request<B>, problem: Problem) -> Result<Response<Body>, Problem> {
     let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("text/html"));
     if problem.status() != StatusCode::UNAUTHORIZED || !request.headers().get_all(header::ACCEPT).iter().any(accepts) {
+/// What the bodies of requests may take.
+#[derive(Clone, Debug)]
+struct Bodies {
+    of_holders: Budget,
+    of_others: Budget,
+}
+
+impl Bodies {
+    fn new(body_bytes_max: usize) -> Self {
+        let budget = || Budget::new(BODIES_BYTES_MAX.max(body_bytes_max));
+        Self { of_holders: budget(), of_others: budget() }
+    }
+
+    fn of(&self, route: Route) -> &Budget {
+        if route.is_of_holders() { &self.of_holders } else { &self.of_others }
+    }
+}
+
+fn waits(waits_max: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(waits_max.min(Semaphore::MAX_PERMITS)))
+}
+
         return Err(problem);
     }
     let mut page = page::answer();
