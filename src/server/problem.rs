@@ -121,6 +121,7 @@ fn status_and_kind(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
         ErrorKind::InFlight => (StatusCode::CONFLICT, "in_flight"),
+        ErrorKind::AttemptChanged => (StatusCode::CONFLICT, "attempt_changed"),
         ErrorKind::TooManyAttempts => (StatusCode::CONFLICT, "too_many_attempts"),
         ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
         ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

@@ -24,6 +24,7 @@ mod ndjson;
 mod panic_poison;
 mod recovery;
 mod resolve;
+mod resolve_attempt;
 mod retention;
 mod scopes;
 mod stats;

@@ -24,5 +24,6 @@ mod resolve;
 mod start;
 mod stop;
 mod unix;
+mod resolve_attempt;
 mod waiting;
 mod waits;

@@ -77,6 +77,9 @@ pub(super) struct ResolveFields<'b> {
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) payload: Option<&'b RawValue>,
     pub(super) reason: String,
+    /// Of the attempt that was looked at.
+    #[serde(default)]
+    token: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -130,6 +133,10 @@ impl ResolveFields<'_> {
 
 /// What names an attempt.
 macro_rules! names_an_attempt {
+
+    pub(super) fn token(&self) -> Option<FencingToken> {
+        self.token.map(FencingToken::new)
+    }
     ($($fields:ty),*) => {$(
         impl $fields {
             pub(super) fn attempt(&self) -> Result<(Key, FencingToken)> {
