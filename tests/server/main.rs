@@ -7,6 +7,7 @@ mod contract;
 mod crowds;
 mod full;
 mod guard;
+mod full_house;
 mod hostile;
 mod http;
 mod in_process;
