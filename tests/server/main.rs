@@ -11,6 +11,7 @@ mod full_house;
 mod hostile;
 mod http;
 mod in_process;
+mod impatient;
 mod invalid;
 mod killed;
 mod limits;
