@@ -1,17 +1,18 @@
 //! The program's HTTP contract, from outside: one file per promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod answers;
 mod begin;
 mod client;
 mod contract;
 mod crowds;
 mod full;
-mod guard;
 mod full_house;
+mod guard;
 mod hostile;
 mod http;
-mod in_process;
 mod impatient;
+mod in_process;
 mod invalid;
 mod killed;
 mod limits;
@@ -23,9 +24,9 @@ mod mutations;
 mod payloads;
 mod program;
 mod resolve;
+mod resolve_attempt;
 mod start;
 mod stop;
 mod unix;
-mod resolve_attempt;
 mod waiting;
 mod waits;

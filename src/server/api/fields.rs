@@ -103,6 +103,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// Reads a body. A name that occurs twice is refused, as one that is unknown is; values of any JSON are left as they are written.
 pub(super) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T> {
     let text = std::str::from_utf8(body).map_err(|_| Error::invalid("body is not UTF-8: send JSON in UTF-8"))?;
+    // An array of the same values in order would be read as well, and mean something else with the next release.
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(Error::invalid("body is an array: send an object"));
+    }
     serde_json::from_str(text).map_err(|error| Error::invalid(format!("body: {error}")).caused_by(error))
 }
 
@@ -129,14 +133,14 @@ impl ResolveFields<'_> {
     pub(super) fn key(&self) -> Result<Key> {
         Key::new(&self.scope, &self.key)
     }
-}
-
-/// What names an attempt.
-macro_rules! names_an_attempt {
 
     pub(super) fn token(&self) -> Option<FencingToken> {
         self.token.map(FencingToken::new)
     }
+}
+
+/// What names an attempt.
+macro_rules! names_an_attempt {
     ($($fields:ty),*) => {$(
         impl $fields {
             pub(super) fn attempt(&self) -> Result<(Key, FencingToken)> {
@@ -173,6 +177,15 @@ mod tests {
         let fields: EndFields<'_> = parse(br#"{"scope":"a","key":"b","token":1,"payload": null }"#).unwrap();
         assert_eq!(fields.payload.get(), "null");
         assert!(parse::<EndFields<'_>>(br#"{"scope":"a","key":"b","token":1}"#).is_err());
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for body in [r#"["a","b",null,1]"#, " \n[\"a\",\"b\",null,1,null,null]"] {
+            assert!(parse::<BeginFields<'_>>(body.as_bytes()).is_err());
+        }
+        assert!(parse::<NoFields>(b"[]").is_err() && parse::<NoFields>(b" {}").is_ok());
+        assert!(parse::<BeginFields<'_>>(br#" {"scope":"a","key":"b","request":[1]}"#).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod route;
 mod show;
 mod stats;
 
-use super::{Body, Guard, Limits, Problem, body::receive, figures::Figures, page};
+use super::{Body, Guard, Limits, Problem, body::receive, figures::Figures, page, problem::NOSNIFF};
 use crate::{Clock as _, Error, ErrorKind, OutcomeKind, Store, SystemClock, Timestamp, tower::Budget};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -134,7 +134,8 @@ impl Api {
     {
         let started = Instant::now();
         let route = Route::of(request.uri().path());
-        let response = self.dispatch(route, request).await.unwrap_or_else(Problem::into_response);
+        let mut response = self.dispatch(route, request).await.unwrap_or_else(Problem::into_response);
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         let name = route.map_or(Route::UNKNOWN, Route::name);
         self.figures.answered(name, response.status().as_u16(), started.elapsed());
         response
@@ -176,6 +177,10 @@ impl Api {
         let route = route.ok_or_else(route::unknown)?;
         route.check(request.method())?;
         let (head, body) = request.into_parts();
+        if route == Route::Health {
+            // Probes add parameters of their own, against caches say.
+            return self.health();
+        }
         let query = Query::read(head.uri.query(), route.parameters())?;
         match route {
             Route::Record => return self.record(&query).await,
@@ -183,7 +188,6 @@ impl Api {
             Route::Audit => return self.audit(&query).await,
             Route::Stats => return self.stats().await,
             Route::Metrics => return self.metrics().await,
-            Route::Health => return self.health(),
             Route::Page => return Ok(page::answer()),
             _ => (),
         }
@@ -219,10 +223,6 @@ impl Api {
     }
 }
 
-/// A browser without a token gets the page, which has no data in it and asks for the token.
-fn refused_page<B>(request: &Request<B>, problem: Problem) -> Result<Response<Body>, Problem> {
-    let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("text/html"));
-    if problem.status() != StatusCode::UNAUTHORIZED || !request.headers().get_all(header::ACCEPT).iter().any(accepts) {
 /// What the bodies of requests may take.
 #[derive(Clone, Debug)]
 struct Bodies {
@@ -245,6 +245,10 @@ fn waits(waits_max: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(waits_max.min(Semaphore::MAX_PERMITS)))
 }
 
+/// A browser without a token gets the page, which has no data in it and asks for the token.
+fn refused_page<B>(request: &Request<B>, problem: Problem) -> Result<Response<Body>, Problem> {
+    let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("text/html"));
+    if problem.status() != StatusCode::UNAUTHORIZED || !request.headers().get_all(header::ACCEPT).iter().any(accepts) {
         return Err(problem);
     }
     let mut page = page::answer();
