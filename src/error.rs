@@ -33,6 +33,9 @@ pub enum ErrorKind {
     /// The token is not the record's current one: the attempt ended, was taken over, released or swept. Nothing happened.
     /// Stop working under this lease; whoever holds the key now decides.
     LeaseLost,
+    /// The key has another attempt than the one that was to be resolved: somebody took it over meanwhile, or freed it and began
+    /// afresh. Nothing happened. Look at the record again.
+    AttemptChanged,
     /// There is no record, or no store file, of that name. Nothing happened.
     NotFound,
     /// A store is to be created where a file exists already. Nothing happened. Open it instead.

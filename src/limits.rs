@@ -18,6 +18,8 @@ pub const REASON_BYTES_MAX: usize = 1024;
 pub const AUDIT_ROWS_MAX: u64 = 100_000;
 /// The highest fencing token: 2^53 - 1, which every JSON reader represents exactly (RFC 8259, section 6).
 pub const TOKEN_MAX: u64 = (1 << 53) - 1;
+/// The latest time of an imported record, in milliseconds since the epoch: the year 275760, which is as far as JavaScript's dates go.
+pub const IMPORT_TIME_MAX: u64 = 8_640_000_000_000_000;
 /// Records in one page of [`Store::list`](crate::Store::list).
 pub const LIST_RECORDS_MAX: usize = 1000;
 /// Records that one page of a filtered list may look at, matching or not.

@@ -1,7 +1,7 @@
 //! Work on the whole store: verification, backups, compaction; and the operator's resolution of a single key.
 
 use crate::{
-    Error, ErrorKind, Key, OutcomeKind, Result, State, Store,
+    Error, ErrorKind, FencingToken, Key, OutcomeKind, Result, State, Store,
     limits::{DAMAGE_NAMED_MAX, REASON_BYTES_MAX},
     queue::Message,
     shared::Patience,
@@ -89,6 +89,38 @@ impl Store {
     /// [`InvalidInput`](ErrorKind::InvalidInput) when the attempt has ended already or an argument is out of range;
     /// [`Corrupted`](ErrorKind::Corrupted) for a damaged record that is to get an outcome; and those of a write.
     pub fn resolve(&self, key: &Key, resolution: Resolution<'_>, reason: &str) -> Result<()> {
+        self.resolve_as(key, None, resolution, reason)
+    }
+
+    /// As [`resolve`](Store::resolve), for the attempt that has this token and no other: what was found out about one attempt says
+    /// nothing about the next, which may begin and lapse while somebody asks the payment provider.
+    ///
+    /// ```
+    /// # use idemstore::{Begin, ErrorKind, Fingerprint, Key, ManualClock, Options, Resolution, Timestamp};
+    /// # use std::time::Duration;
+    /// # let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// # let store = Options::new().clock(clock.clone()).in_memory()?;
+    /// # let (key, request) = (Key::new("shop", "pay_1")?, Fingerprint::of(&[b"100 EUR"]));
+    /// drop(store.begin(&key, request)?);
+    /// clock.advance(Duration::from_secs(30));
+    /// let looked_at = store.get(&key)?.unwrap();
+    /// // Meanwhile somebody else takes it over, and is gone as well.
+    /// drop(store.begin(&key, request)?);
+    /// clock.advance(Duration::from_secs(30));
+    ///
+    /// let resolved = store.resolve_attempt(&key, looked_at.token(), Resolution::Released, "there is no charge");
+    /// assert_eq!(resolved.unwrap_err().kind(), ErrorKind::AttemptChanged);
+    /// # Ok::<(), idemstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`resolve`](Store::resolve), and [`AttemptChanged`](ErrorKind::AttemptChanged). A damaged record is
+    /// [`Corrupted`](ErrorKind::Corrupted) in any case: whose it is cannot be read.
+    pub fn resolve_attempt(&self, key: &Key, token: FencingToken, resolution: Resolution<'_>, reason: &str) -> Result<()> {
+        self.resolve_as(key, Some(token), resolution, reason)
+    }
+
+    fn resolve_as(&self, key: &Key, token: Option<FencingToken>, resolution: Resolution<'_>, reason: &str) -> Result<()> {
         let settings = &self.shared().settings;
         crate::options::within("reason bytes", reason.len(), &(1..=REASON_BYTES_MAX))?;
         let ending = match resolution {
@@ -101,11 +133,15 @@ impl Store {
         }
         let ending = ending.map(|(kind, payload, retention)| Ending { kind, payload: payload.into(), retention });
         let shared = self.shared();
-        let promise = shared.submit(key, Command::Resolve { ending }, Some(reason.to_owned()), None, Patience::Queue)?;
+        let promise = shared.submit(key, Command::Resolve { token, ending }, Some(reason.to_owned()), None, Patience::Queue)?;
         let claim = promise.wait().unwrap_or_else(|| Err(shared.broken_promise()))?;
         match claim.claim() {
             Answer::Resolved { .. } => Ok(()),
             Answer::NotFound => Err(Error::new(ErrorKind::NotFound, format!("{key}: there is no such record"))),
+            Answer::AttemptChanged => {
+                let message = format!("{key}: the key has another attempt than the one that you looked at; look at it again");
+                Err(Error::new(ErrorKind::AttemptChanged, message))
+            }
             Answer::AlreadyEnded => Err(Error::invalid(format!("{key}: the attempt has ended already"))),
             Answer::InFlight { retry_after, .. } => {
                 let message = format!("{key}: a live lease holds the key for another {retry_after:?}; wait until it lapses");

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, FencingToken, Key, Progress, Record, Result, State, Store, Timestamp,
-    limits::{CHECKPOINT_BYTES_MAX, IMPORT_LINE_BYTES_MAX, TOKEN_MAX},
+    limits::{CHECKPOINT_BYTES_MAX, IMPORT_LINE_BYTES_MAX, IMPORT_TIME_MAX, TOKEN_MAX},
     maintain::proceed,
     queue::{ImportStep, Message},
     record::Holder,
@@ -239,6 +239,11 @@ impl Line {
         if !sound {
             return Err(Error::invalid("the fields do not fit each other, or the version is not 1"));
         }
+        let ended_at = self.ended_at.unwrap_or_default();
+        let times = [self.first_seen_at, self.started_at, ended_at, self.lease_expires_at, self.expires_at];
+        if let Some(time) = times.into_iter().find(|time| *time > IMPORT_TIME_MAX) {
+            return Err(Error::invalid(format!("the time {time} is over the limit of {IMPORT_TIME_MAX} ms since the epoch")));
+        }
         let payload = decode(self.payload.as_deref())?.unwrap_or_default();
         check_payload(&payload, payload_bytes_max)?;
         let checkpoint = decode(self.checkpoint.as_deref())?;
@@ -253,7 +258,7 @@ impl Line {
             holder: Holder::GONE,
             first_seen_at: Timestamp::from_millis(self.first_seen_at),
             started_at: Timestamp::from_millis(self.started_at),
-            ended_at: Timestamp::from_millis(self.ended_at.unwrap_or_default()),
+            ended_at: Timestamp::from_millis(ended_at),
             lease_expires_at: Timestamp::from_millis(self.lease_expires_at),
             lease_deadline_ms: 0,
             expires_at: Timestamp::from_millis(self.expires_at),

@@ -73,7 +73,7 @@ impl<'r> Plan<'r> {
         if request.seen.is_some() {
             self.load(key, request.seen.as_ref())?;
         }
-        if let Command::Resolve { ending } = command {
+        if let Command::Resolve { ending, .. } = command {
             return self.resolve(key, command, ending.as_ref().map(|ending| ending.kind), request.reason.as_deref());
         }
         self.decide(key, command)
@@ -111,10 +111,12 @@ impl<'r> Plan<'r> {
         Ok(decision.answer)
     }
 
-    /// An operator may also free a key whose record is damaged: nothing else could.
+    /// An operator may also free a key whose record is damaged: nothing else could. Not if a certain attempt was meant, because whose
+    /// record it is cannot be read.
     fn resolve(&mut self, key: &Key, command: &Command, outcome: Option<OutcomeKind>, reason: Option<&str>) -> Result<Answer> {
+        let is_of_any = matches!(command, Command::Resolve { token: None, .. });
         let answer = match (self.decide(key, command), outcome) {
-            (Err(error), None) if error.kind() == ErrorKind::Corrupted => self.free_damaged(key),
+            (Err(error), None) if is_of_any && error.kind() == ErrorKind::Corrupted => self.free_damaged(key),
             (answer, _) => answer?,
         };
         if let Answer::Resolved { token } = answer {

@@ -128,7 +128,7 @@ impl Message {
                 let seen = request.seen.as_ref().and_then(|seen| seen.record.as_ref());
                 let own = match &request.command {
                     Command::End { payload, .. } => payload.len(),
-                    Command::Resolve { ending: Some(ending) } => ending.payload.len(),
+                    Command::Resolve { ending: Some(ending), .. } => ending.payload.len(),
                     _ => 0,
                 };
                 own + seen.map_or(0, |record| record.payload.len())

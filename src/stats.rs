@@ -202,9 +202,12 @@ impl StatsCell {
             Answer::Marked => &mut answers.checkpoints,
             Answer::Resolved { .. } => &mut answers.resolved,
             Answer::LeaseLost => &mut answers.lease_lost,
-            Answer::TooManyAttempts { .. } | Answer::AlreadyEnded | Answer::NotFound | Answer::Swept | Answer::Kept => {
-                &mut answers.refused
-            }
+            Answer::TooManyAttempts { .. }
+            | Answer::AttemptChanged
+            | Answer::AlreadyEnded
+            | Answer::NotFound
+            | Answer::Swept
+            | Answer::Kept => &mut answers.refused,
         };
         *count += 1;
     }

@@ -46,8 +46,9 @@ pub(crate) enum Command {
         token: FencingToken,
         data: Arc<[u8]>,
     },
-    /// Ends a lapsed attempt without its token; `None` frees the key.
+    /// Ends a lapsed attempt, or that one only which has `token`; `None` as its ending frees the key.
     Resolve {
+        token: Option<FencingToken>,
         ending: Option<Ending>,
     },
     Sweep,
@@ -87,6 +88,8 @@ pub(crate) enum Answer {
     Resolved {
         token: FencingToken,
     },
+    /// The record has another attempt than the one that was to be resolved.
+    AttemptChanged,
     AlreadyEnded,
     NotFound,
     Swept,
@@ -172,7 +175,7 @@ pub(crate) fn decide(record: Option<&Record>, command: &Command, now: Now, next_
             }
             None => Answer::LeaseLost.alone(),
         },
-        Command::Resolve { ending } => resolve(record, ending.as_ref(), now),
+        Command::Resolve { token, ending } => resolve(record, *token, ending.as_ref(), now),
         Command::Sweep => match record {
             Some(record) if is_sweepable(record, now) => Decision { answer: Answer::Swept, change: Change::Delete },
             Some(_) => Answer::Kept.alone(),
@@ -300,10 +303,13 @@ fn ended(record: &Record, kind: OutcomeKind, payload: &Arc<[u8]>, retention: Dur
     }
 }
 
-fn resolve(record: Option<&Record>, ending: Option<&Ending>, now: Now) -> Decision {
+fn resolve(record: Option<&Record>, token: Option<FencingToken>, ending: Option<&Ending>, now: Now) -> Decision {
     let Some(record) = record.filter(|record| !is_expired(record, now)) else {
         return Answer::NotFound.alone();
     };
+    if token.is_some_and(|token| token != record.token) {
+        return Answer::AttemptChanged.alone();
+    }
     if record.state != State::InFlight {
         return Answer::AlreadyEnded.alone();
     }

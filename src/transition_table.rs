@@ -16,40 +16,41 @@ const RETENTION: Duration = Duration::from_secs(60);
 /// A cell is the answer's letter and what becomes of the record: kept `=`, written `+`, deleted `-`.
 ///
 /// F fresh, T takeover, R replay, I in flight, M mismatch, X too many attempts, E ended, D released, N renewed, C checkpoint
-/// stored, L lease lost, V resolved, A already ended, 0 not found, S swept, K kept.
+/// stored, L lease lost, V resolved, H attempt changed, A already ended, 0 not found, S swept, K kept.
 ///
 /// The two columns of a begin: attempts below and at their maximum. The four of an end: current token with the stored and with
-/// another payload, stale token likewise. The two of the others: current and stale token. Resolve: completed, failed, released.
+/// another payload, stale token likewise. The two of the others: current and stale token. Resolve: completed, failed, released; and
+/// released with the current and with a stale token.
 const TABLE: &str = "
-                        | same  | other | complete    | fail        |release| renew | mark  | resolve  |sweep
-absent                  | F+ F+ | F+ F+ | L= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= | 0=
-live                    | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-live overdue            | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-live marked             | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-live marked overdue     | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-lapsed                  | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-lapsed overdue          | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | S-
-lapsed marked           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-lapsed marked overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-orphan                  | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-orphan overdue          | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | S-
-orphan marked           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-orphan marked overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-remote                  | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-remote overdue          | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-remote marked           | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-remote marked overdue   | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= | K=
-remote lapsed           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-remote lapsed overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | S-
-remote lapsed marked    | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-remote lapsed marked overdue| T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- | K=
-completed               | R= R= | M= M= | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | A= A= A= | K=
-completed overdue       | F+ F+ | F+ F+ | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= | S-
-failed                  | R= R= | M= M= | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | A= A= A= | K=
-failed overdue          | F+ F+ | F+ F+ | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= | S-
+                        | same  | other | complete    | fail        |release| renew | mark  | resolve        |sweep
+absent                  | F+ F+ | F+ F+ | L= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= 0= 0= | 0=
+live                    | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+live overdue            | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+live marked             | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+live marked overdue     | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+lapsed                  | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+lapsed overdue          | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | S-
+lapsed marked           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+lapsed marked overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+orphan                  | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+orphan overdue          | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | S-
+orphan marked           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+orphan marked overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+remote                  | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+remote overdue          | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+remote marked           | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+remote marked overdue   | I= I= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | I= I= I= I= H= | K=
+remote lapsed           | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+remote lapsed overdue   | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | S-
+remote lapsed marked    | T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+remote lapsed marked overdue| T+ X= | M= M= | E+ E+ L= L= | E+ E+ L= L= | D- L= | N+ L= | C+ L= | V+ V+ V- V- H= | K=
+completed               | R= R= | M= M= | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | A= A= A= A= H= | K=
+completed overdue       | F+ F+ | F+ F+ | E= L= L= L= | L= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= 0= 0= | S-
+failed                  | R= R= | M= M= | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | A= A= A= A= H= | K=
+failed overdue          | F+ F+ | F+ F+ | L= L= L= L= | E= L= L= L= | L= L= | L= L= | L= L= | 0= 0= 0= 0= 0= | S-
 ";
 const STATES: usize = 25;
-const COMMANDS: usize = 22;
+const COMMANDS: usize = 24;
 
 /// One cell: what was asked of what, and what was decided.
 struct Cell {
@@ -151,7 +152,8 @@ fn commands() -> Vec<Command> {
     commands.extend([CURRENT, STALE].map(|token| Command::Checkpoint { token, data: bytes("further") }));
     let ending = |kind| Some(Ending { kind, payload: bytes("resolved"), retention: RETENTION });
     let endings = [ending(OutcomeKind::Completed), ending(OutcomeKind::Failed), None];
-    commands.extend(endings.map(|ending| Command::Resolve { ending }));
+    commands.extend(endings.map(|ending| Command::Resolve { token: None, ending }));
+    commands.extend([CURRENT, STALE].map(|token| Command::Resolve { token: Some(token), ending: None }));
     commands.push(Command::Sweep);
     commands
 }
@@ -186,6 +188,7 @@ fn code(decision: &Decision) -> String {
         Answer::Marked => 'C',
         Answer::LeaseLost => 'L',
         Answer::Resolved { .. } => 'V',
+        Answer::AttemptChanged => 'H',
         Answer::AlreadyEnded => 'A',
         Answer::NotFound => '0',
         Answer::Swept => 'S',
@@ -265,7 +268,7 @@ fn a_key_in_flight_is_freed_only_by_its_holder_an_operator_or_the_end_of_its_tim
         if cell.decision.change == Change::Delete {
             let rightful = match cell.command {
                 Command::Release { token } => token == record.token,
-                Command::Resolve { .. } => is_lapsed(record, NOW),
+                Command::Resolve { token, .. } => is_lapsed(record, NOW) && token.is_none_or(|token| token == record.token),
                 Command::Sweep => record.checkpoint.is_none() && is_lapsed(record, NOW) && record.expires_at <= NOW.wall,
                 _ => false,
             };
@@ -356,7 +359,7 @@ fn an_end_stores_the_outcome_and_drops_the_checkpoint() {
     for cell in cells().iter().filter(|cell| ["E+", "V+"].contains(&&cell.expected[..])) {
         let (kind, payload) = match &cell.command {
             Command::End { kind, payload, .. } => (*kind, payload.clone()),
-            Command::Resolve { ending: Some(ending) } => (ending.kind, ending.payload.clone()),
+            Command::Resolve { ending: Some(ending), .. } => (ending.kind, ending.payload.clone()),
             other => panic!("{other:?}"),
         };
         let expires_at = NOW.wall.saturating_add(RETENTION);

@@ -11,6 +11,7 @@ mod offered;
 mod output;
 mod proxy;
 mod run;
+mod second_signal;
 mod serve;
 mod service;
 mod store_args;

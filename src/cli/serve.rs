@@ -1,4 +1,4 @@
-use super::{failure::Failure, offered::Offered, store_args::StoreArgs, token, values::bytes};
+use super::{failure::Failure, offered::Offered, second_signal, store_args::StoreArgs, token, values::bytes};
 use crate::server::{Api, Guard, Limits, Listener, serve};
 use clap::Args;
 use http::Request;
@@ -27,7 +27,7 @@ pub(super) struct Serve {
     /// The longest body of a request; the longest payload and 64KiB, or 1MiB if that is more, unless given.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     max_body: Option<u64>,
-    /// Connections at a time.
+    /// Connections at a time. At most half of them wait for an attempt in flight; further ones are told at once that it is.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::new().connections_max)]
     max_connections: usize,
 }
@@ -52,6 +52,7 @@ impl Serve {
     async fn serve(self, address: SocketAddr, guard: Guard) -> Result<(), Failure> {
         // Before anything is announced: whoever sees the line may send the signal at once.
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        second_signal::ends_at_once(&[SignalKind::terminate(), SignalKind::interrupt()]);
         let store = self.store.open()?;
         let mut listeners = vec![Listener::tcp(address).await?];
         let bound = listeners.first().and_then(Listener::address).unwrap_or(address);
@@ -63,6 +64,8 @@ impl Serve {
             api = api.body_bytes_max(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         let limits = Limits { connections_max: self.max_connections.max(1), ..Limits::new() };
+        // The other half is for those who end what these wait for.
+        api = api.waits_max(limits.connections_max / 2);
         let rates = tokio::spawn(api.clone().keep_rates());
         let offered = Offered::start(&self.store.db, api.clone()).await;
         announce(bound);

@@ -118,6 +118,17 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_made_of_a_number_only_where_any_number_makes_one() {
+        let made = SCRIPT.matches("new Date(").count() - SCRIPT.matches("new Date()").count();
+        assert_eq!((made, SCRIPT.matches("return new Date(Math.min(ms, 8.64e15))").count()), (1, 1));
+    }
+
+    #[test]
+    fn no_password_keeper_is_offered_the_token() {
+        assert!(INDEX.contains("<input name=\"token\" type=\"password\" autocomplete=\"off\""));
+    }
+
+    #[test]
     fn every_element_that_the_script_names_is_in_the_page() {
         let missing = |script: &str| -> Vec<String> {
             let names = script.split("byId(\"").skip(1).filter_map(|rest| rest.split('"').next());

@@ -28,6 +28,8 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// No browser is to take what a client has stored for a page or a script.
+pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// After which a client may try again when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -94,6 +96,7 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
         response
@@ -118,6 +121,7 @@ fn status_and_kind(kind: ErrorKind) -> (StatusCode, &'static str) {
     match kind {
         ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_input"),
         ErrorKind::LeaseLost => (StatusCode::CONFLICT, "lease_lost"),
+        ErrorKind::AttemptChanged => (StatusCode::CONFLICT, "attempt_changed"),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
         ErrorKind::InFlight => (StatusCode::CONFLICT, "in_flight"),

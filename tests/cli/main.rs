@@ -5,6 +5,7 @@ mod arguments;
 mod backup;
 mod both_ways;
 mod completions;
+mod confirm;
 mod damage;
 mod hostile;
 mod http;

@@ -25,6 +25,7 @@ mod panic_poison;
 mod recovery;
 mod remote_holders;
 mod resolve;
+mod resolve_attempt;
 mod retention;
 mod scopes;
 mod stats;

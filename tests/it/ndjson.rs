@@ -1,7 +1,10 @@
 //! Records move between stores as lines of JSON, and nothing that is not a record gets in.
 
 use crate::support::*;
-use idemstore::{Begin, ErrorKind, Key, ListFilter, Record, Store, limits::IMPORT_LINE_BYTES_MAX};
+use idemstore::{
+    Begin, ErrorKind, Key, ListFilter, Record, Store,
+    limits::{IMPORT_LINE_BYTES_MAX, IMPORT_TIME_MAX},
+};
 use std::{io::BufReader, ops::ControlFlow};
 
 fn exported(store: &Store) -> String {
@@ -158,4 +161,22 @@ fn an_expired_record_makes_way_for_an_imported_one() {
     assert_eq!(new.import(exported(&old).as_bytes(), go_on).unwrap().imported, 1);
     let Begin::Replay(outcome) = begin(&new, "pay").unwrap() else { panic!("a replay") };
     assert_eq!(outcome.payload(), b"theirs");
+}
+
+#[test]
+fn times_that_no_date_can_be_are_refused() {
+    let old = Lab::new().create();
+    fresh(&old, "pay").complete("receipt").unwrap();
+    let line: serde_json::Value = serde_json::from_str(&exported(&old)).unwrap();
+    let with = |name: &str, time: u64| {
+        let mut line = line.clone();
+        line[name] = time.into();
+        Lab::new().create().import(format!("{line}\n").as_bytes(), go_on)
+    };
+    for name in ["first_seen_at", "started_at", "ended_at", "lease_expires_at", "expires_at"] {
+        for time in [IMPORT_TIME_MAX + 1, u64::MAX] {
+            assert!(refused(with(name, time), ErrorKind::InvalidInput).contains(&time.to_string()), "{name}");
+        }
+        assert_eq!(with(name, IMPORT_TIME_MAX).unwrap().imported, 1, "{name}");
+    }
 }

@@ -28,6 +28,7 @@ EXPECTED = {
     "releases_after_a_second_thought": "404 (Not Found)",
     "tells_a_record_by_its_timeline": "404 (Not Found)",
     "says_why_a_live_lease_cannot_be_resolved": "409 (Conflict)",
+    "leaves_an_attempt_alone_that_came_meanwhile": "409 (Conflict)",
 }
 
 
@@ -95,7 +96,7 @@ def play_all(program, directory, chosen):
         rest = [
             scenes.filters_and_pages, scenes.text_of_clients_stays_text, scenes.tells_a_record_by_its_timeline,
             scenes.resolves_with_the_mouse, scenes.resolves_with_the_keyboard_alone, scenes.releases_after_a_second_thought,
-            scenes.says_why_a_live_lease_cannot_be_resolved, scenes.fits_a_phone, scenes.is_legible_and_named_in_light_and_dark, scenes.follows_the_wish_for_a_theme_and_for_rest,
+            scenes.says_why_a_live_lease_cannot_be_resolved, scenes.leaves_an_attempt_alone_that_came_meanwhile, scenes.fits_a_phone, scenes.is_legible_and_named_in_light_and_dark, scenes.follows_the_wish_for_a_theme_and_for_rest,
             trouble.tells_of_a_poisoned_store_and_a_doubted_clock, trouble.tells_of_damaged_records,
             trouble.finds_a_record_by_its_name_however_many_there_are,
             trouble.shows_what_can_be_read_of_bytes, trouble.pauses_while_nobody_looks,

@@ -214,6 +214,21 @@ def says_why_a_live_lease_cannot_be_resolved(browser, server):
     assert server.audit(SHOP, "running") == []
 
 
+def leaves_an_attempt_alone_that_came_meanwhile(browser, server):
+    server.lose(SHOP, "moved_on")
+    open_page(browser, server)
+    open_record(browser, SHOP, "moved_on")
+    browser.click("#detail .actions button:last-child")
+    browser.type("#resolve [name=reason]", "no charge with this key")
+    browser.click("#resolve [name=sure]")
+    second = server.begin(SHOP, "moved_on", lease_ms=3_600_000)
+    assert second["answer"] == "takeover"
+    browser.click("#resolve [type=submit]")
+    browser.wait("it is told", "document.querySelector('#resolve .field-error').textContent.includes('another attempt')")
+    assert server.record(SHOP, "moved_on")[1]["token"] == second["token"]
+    assert server.audit(SHOP, "moved_on") == []
+
+
 def fits_a_phone(browser, server):
     browser.resize(360, 740)
     open_page(browser, server)

@@ -1,14 +1,17 @@
 //! The program's HTTP contract, from outside: one file per promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod answers;
 mod begin;
 mod client;
 mod contract;
 mod crowds;
 mod full;
+mod full_house;
 mod guard;
 mod hostile;
 mod http;
+mod impatient;
 mod in_process;
 mod invalid;
 mod killed;
@@ -22,7 +25,9 @@ mod payloads;
 mod poisoned;
 mod program;
 mod resolve;
+mod resolve_attempt;
 mod start;
 mod stop;
 mod unix;
 mod waiting;
+mod waits;

@@ -18,7 +18,9 @@ use std::{
 
 /// Write every record as a line of JSON, payloads included.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 1 when damaged records had to be left out.")]
+#[command(
+    after_help = "Ends with 1 when damaged records had to be left out, and when whoever reads it went away before its end."
+)]
 pub(in crate::cli) struct Export {
     #[command(flatten)]
     target: Target,
@@ -37,7 +39,8 @@ impl Export {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         if self.file.as_os_str() == "-" {
             let json = self.write(io::stdout().lock(), |error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+                // Half of an export must not be taken for all of it.
+                io::ErrorKind::BrokenPipe => Failure::new("whoever reads the export went away before it was whole"),
                 _ => Failure::io("writing the export", error),
             });
             return told(&read(json.await?)?, |text| {
@@ -49,10 +52,7 @@ impl Export {
         let mut file = WholeFile::create(&self.file).map_err(|error| failed(&error))?;
         let json = self.write(&mut file, failed).await?;
         file.finish().map_err(|error| failed(&error))?;
-        if self.target.json {
-            print_json(&json)?;
-        }
-        told(&read(json)?, |text| if self.target.json { Ok(()) } else { print(text + "\n") })
+        told(&read(&json)?, |text| if self.target.json { print_json(&json) } else { print(text + "\n") })
     }
 
     /// Writes the records, and returns the report.
@@ -70,9 +70,10 @@ impl Export {
 }
 
 fn told(report: &Report, tell: impl Fn(String) -> Result<(), Failure>) -> Result<(), Failure> {
-    tell(format!("exported {} records", report.exported))?;
+    let told = tell(format!("exported {} records", report.exported));
     if report.damaged == 0 {
-        return Ok(());
+        return told;
     }
+    // Whether or not anybody has heard the rest.
     Err(Failure::new(format_args!("{} damaged records are not in the export: see `idemstore verify`", report.damaged)))
 }

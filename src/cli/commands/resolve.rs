@@ -1,4 +1,4 @@
-use super::show;
+use super::{read, records::Row, show};
 use crate::{
     Options,
     cli::{
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Only an attempt whose lease has lapsed can be resolved. Leaves an audit row with the reason.",
-    override_usage = "idemstore resolve --db <PATH> --scope <SCOPE> --reason <WHY> [--yes] <KEY>
+    override_usage = "idemstore resolve --db <PATH> --scope <SCOPE> --reason <WHY> [--token <TOKEN>] [--yes] <KEY>
        <--completed <JSON|@FILE> | --failed <JSON|@FILE> | --released>"
 )]
 pub(in crate::cli) struct Resolve {
@@ -57,6 +57,9 @@ struct Act {
     /// How it is known, for those who ask later. 1 to 1024 bytes.
     #[arg(long, value_name = "WHY", value_parser = reason)]
     reason: String,
+    /// Only if it is still the attempt with this token, as `idemstore show KEY` says it. Whoever is asked confirms the one that is shown.
+    #[arg(long)]
+    token: Option<u64>,
     /// Do it without asking. Where nobody can be asked it is required.
     #[arg(long)]
     yes: bool,
@@ -84,6 +87,8 @@ struct Order<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Box<RawValue>>,
     reason: &'o str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<u64>,
 }
 
 impl Resolve {
@@ -123,16 +128,21 @@ impl Act {
         if retention.is_some() && service.is_elsewhere() {
             return Err(Failure::usage("the running owner has its own retention: leave --retention out"));
         }
+        let mut token = self.token;
         if !self.yes {
             match show::record(&mut service, &self.scope, &self.key, true).await {
-                Ok(record) => note(show::shown(&record)?),
+                Ok(record) => {
+                    note(show::shown(&record)?);
+                    // What is confirmed is said about this attempt, and not about one that comes meanwhile.
+                    token = token.or(Some(read::<Row>(&record)?.token));
+                }
                 // A damaged record can be released all the same.
                 Err(error) if error.is_kind("corrupted") => note("the record is damaged"),
                 Err(error) => return Err(error),
             }
             confirm(&format!("end this attempt as {outcome}?")).await?;
         }
-        let order = Order { scope: &self.scope, key: &self.key, outcome, payload, reason: &self.reason };
+        let order = Order { scope: &self.scope, key: &self.key, outcome, payload, reason: &self.reason, token };
         let answer = service.post("/v1/resolve", &order).await?;
         if self.target.json {
             return print_json(answer);
@@ -153,14 +163,14 @@ fn reason(text: &str) -> Result<String, String> {
 fn json(text: &str) -> Result<Box<RawValue>, Failure> {
     let json = match text.strip_prefix('@') {
         None => text.to_owned(),
-        Some("-") => read(io::stdin().lock(), "stdin")?,
-        Some(path) => read(File::open(path).map_err(|error| Failure::io(format_args!("opening {path}"), &error))?, path)?,
+        Some("-") => read_text(io::stdin().lock(), "stdin")?,
+        Some(path) => read_text(File::open(path).map_err(|error| Failure::io(format_args!("opening {path}"), &error))?, path)?,
     };
     let hint = "a text needs quotes of its own, as in '\"paid\"'";
     serde_json::from_str(&json).map_err(|error| Failure::usage(format_args!("the payload is not JSON: {error}; {hint}")))
 }
 
-fn read(from: impl Read, name: &str) -> Result<String, Failure> {
+fn read_text(from: impl Read, name: &str) -> Result<String, Failure> {
     let mut text = String::new();
     let limit = PAYLOAD_BYTES_MAX as u64 + 1;
     from.take(limit).read_to_string(&mut text).map_err(|error| Failure::io(format_args!("reading {name}"), &error))?;

@@ -1,5 +1,5 @@
 use super::{
-    super::{Body, Problem, problem::retry_after_seconds},
+    super::{Body, Problem, body::Received, problem::retry_after_seconds},
     Api,
     fields::{BeginFields, millis, parse},
     show::{Shown, json, state},
@@ -9,6 +9,9 @@ use http::{Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
+
+/// From this many bytes on a body takes longer to fingerprint than others should be held up.
+const READ_APART_BYTES: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct FreshAnswer {
@@ -53,8 +56,8 @@ struct MismatchAnswer {
 }
 
 impl Api {
-    pub(super) async fn begin(&self, body: &[u8]) -> Result<Response<Body>, Problem> {
-        let (key, fingerprint, options) = read(body)?;
+    pub(super) async fn begin(&self, received: Received) -> Result<Response<Body>, Problem> {
+        let (key, fingerprint, options) = self.read(received).await?;
         match self.ask(&key, fingerprint, options).await? {
             Begin::Fresh(grant) => fresh(&grant),
             Begin::Takeover(grant) => takeover(&grant),
@@ -64,18 +67,26 @@ impl Api {
         }
     }
 
-    /// Waits as long as the client wants to, but not while the server stops: then the client is told how things stand.
-    async fn ask(&self, key: &Key, fingerprint: Fingerprint, options: BeginOptions) -> Result<Begin<Grant>> {
-        let asking = <Store as IdempotencyStore>::begin(&self.store, key, fingerprint, options);
-        if options.wait_asked().is_zero() {
-            return asking.await;
+    /// Reads a body, and lets go of it: whoever waits for another attempt keeps nothing that others need.
+    async fn read(&self, received: Received) -> Result<(Key, Fingerprint, BeginOptions), Problem> {
+        if received.bytes.len() < READ_APART_BYTES {
+            return Ok(read(&received.bytes)?);
         }
+        self.blocking(move |_| Ok(read(&received.bytes)?)).await
+    }
+
+    /// Waits as long as the client wants to, if there is a place for it and the server does not stop; otherwise the client is told how
+    /// things stand.
+    async fn ask(&self, key: &Key, fingerprint: Fingerprint, options: BeginOptions) -> Result<Begin<Grant>> {
+        let at_once = || <Store as IdempotencyStore>::begin(&self.store, key, fingerprint, options.wait(Duration::ZERO));
+        if options.wait_asked().is_zero() {
+            return at_once().await;
+        }
+        let Ok(_place) = self.waits.try_acquire() else { return at_once().await };
         tokio::select! {
             biased;
-            answer = asking => answer,
-            () = self.stopping() => {
-                <Store as IdempotencyStore>::begin(&self.store, key, fingerprint, options.wait(Duration::ZERO)).await
-            }
+            answer = <Store as IdempotencyStore>::begin(&self.store, key, fingerprint, options) => answer,
+            () = self.stopping() => at_once().await,
         }
     }
 }

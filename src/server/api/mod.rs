@@ -16,6 +16,7 @@ use super::{
     figures::Figures,
     page,
     pieces::{self, Pieces},
+    problem::NOSNIFF,
 };
 use crate::{Clock as _, Error, ErrorKind, OutcomeKind, Store, SystemClock, Timestamp, tower::Budget};
 use bytes::Bytes;
@@ -32,7 +33,9 @@ use tokio::{
     time::interval,
 };
 
-const BUFFERED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes in memory at a time of the bodies of holders, and of everybody else's and of long answers. However many ask, an attempt under
+/// way can end.
+const BUFFERED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Of a request's body, what is not its payload: names, a scope and a key, however they are escaped.
 const BODY_OVERHEAD_BYTES: usize = 64 * 1024;
 const BODY_BYTES_MIN: usize = 1024 * 1024;
@@ -69,8 +72,10 @@ pub struct Api {
     store: Store,
     guard: Guard,
     figures: Arc<Figures>,
-    buffered: Budget,
+    buffered: Buffered,
     blocking: Arc<Semaphore>,
+    /// Places of begins that wait.
+    waits: Arc<Semaphore>,
     body_bytes_max: usize,
     body_wait: Duration,
     stop: Arc<watch::Sender<bool>>,
@@ -85,8 +90,9 @@ impl Api {
             store,
             guard: Guard::open(),
             figures: Arc::default(),
-            buffered: Budget::new(BUFFERED_BYTES_MAX.max(body_bytes_max)),
+            buffered: Buffered::new(BUFFERED_BYTES_MAX, body_bytes_max),
             blocking: Arc::new(Semaphore::new(BLOCKING_MAX)),
+            waits: waits(Limits::new().connections_max / 2),
             body_bytes_max,
             body_wait: Limits::new().body_wait,
             stop: Arc::new(watch::channel(false).0),
@@ -108,11 +114,22 @@ impl Api {
         self.buffered_bytes_max(BUFFERED_BYTES_MAX)
     }
 
-    /// Sets how many bytes of requests' bodies and of long answers may be in memory at a time: 256 MiB unless set, and never less than
-    /// the longest body has. When they are, further ones are told to come back.
+    /// Sets how many bytes of bodies of the requests of holders may be in memory at a time, and as many of all other requests' and of
+    /// long answers: 128 MiB unless set, and never less than the longest body has. When they are, further ones are told to come back.
     #[must_use]
     pub fn buffered_bytes_max(mut self, bytes: usize) -> Self {
-        self.buffered = Budget::new(bytes.max(self.body_bytes_max));
+        self.buffered = Buffered::new(bytes, self.body_bytes_max);
+        self
+    }
+
+    /// Sets how many begins may wait at a time for another attempt to end: 512 unless set. A further one is told at once that the
+    /// attempt is in flight, and when to ask again.
+    ///
+    /// Each that waits keeps its connection. With as many as [`Limits::connections_max`] the holder that they wait for could not come
+    /// through to end its attempt: set half of that, or less.
+    #[must_use]
+    pub fn waits_max(mut self, waits_max: usize) -> Self {
+        self.waits = waits(waits_max);
         self
     }
 
@@ -139,7 +156,8 @@ impl Api {
             Ok(response) => self.account(response).await,
             Err(problem) => Err(problem),
         };
-        let response = response.unwrap_or_else(Problem::into_response);
+        let mut response = response.unwrap_or_else(Problem::into_response);
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         let name = route.map_or(Route::UNKNOWN, Route::name);
         self.figures.answered(name, response.status().as_u16(), started.elapsed());
         response
@@ -181,6 +199,10 @@ impl Api {
         let route = route.ok_or_else(route::unknown)?;
         route.check(request.method())?;
         let (head, body) = request.into_parts();
+        if route == Route::Health {
+            // Probes add parameters of their own, against caches say.
+            return self.health();
+        }
         let query = Query::read(head.uri.query(), route.parameters())?;
         match route {
             Route::Record => return self.record(&query).await,
@@ -188,14 +210,13 @@ impl Api {
             Route::Audit => return self.audit(&query).await,
             Route::Stats => return self.stats().await,
             Route::Metrics => return self.metrics().await,
-            Route::Health => return self.health(),
             Route::Page => return Ok(page::answer()),
             _ => (),
         }
-        let received = receive(body, self.body_bytes_max, self.body_wait, &self.buffered).await?;
+        let received = receive(body, self.body_bytes_max, self.body_wait, self.buffered.of(route)).await?;
         let body = &received.bytes;
         match route {
-            Route::Begin => self.begin(body).await,
+            Route::Begin => self.begin(received).await,
             Route::Complete => self.end(OutcomeKind::Completed, body).await,
             Route::Fail => self.end(OutcomeKind::Failed, body).await,
             Route::Renew => self.renew(body).await,
@@ -214,7 +235,7 @@ impl Api {
             return Ok(response);
         }
         let busy = || Error::new(ErrorKind::Busy, "answering: too much is in memory already; ask again later");
-        let permit = self.buffered.take(pieces::bytes_of(response.body())).ok_or_else(busy)?;
+        let permit = self.buffered.of_others.take(pieces::bytes_of(response.body())).ok_or_else(busy)?;
         let (head, body) = response.into_parts();
         let body = Pieces::of(body, permit).await;
         let body = body.map_err(|error| Error::new(ErrorKind::Io, format!("answering: {error}")))?;
@@ -243,6 +264,28 @@ impl Api {
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Indeterminate, "answering: the work broke off").into()))
     }
+}
+
+/// What bodies and long answers may take.
+#[derive(Clone, Debug)]
+struct Buffered {
+    of_holders: Budget,
+    of_others: Budget,
+}
+
+impl Buffered {
+    fn new(bytes_max: usize, body_bytes_max: usize) -> Self {
+        let budget = || Budget::new(bytes_max.max(body_bytes_max));
+        Self { of_holders: budget(), of_others: budget() }
+    }
+
+    fn of(&self, route: Route) -> &Budget {
+        if route.is_of_holders() { &self.of_holders } else { &self.of_others }
+    }
+}
+
+fn waits(waits_max: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(waits_max.min(Semaphore::MAX_PERMITS)))
 }
 
 /// A browser without a token gets the page, which has no data in it and asks for the token.

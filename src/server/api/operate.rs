@@ -41,7 +41,10 @@ impl Api {
                 }
                 ResolveOutcome::Released => (Resolution::Released, "released"),
             };
-            store.resolve(&key, resolution, &fields.reason)?;
+            match fields.token() {
+                Some(token) => store.resolve_attempt(&key, token, resolution, &fields.reason)?,
+                None => store.resolve(&key, resolution, &fields.reason)?,
+            }
             json(StatusCode::OK, &ResolvedAnswer { state })
         })
         .await

@@ -64,6 +64,11 @@ impl Route {
         }
     }
 
+    /// Returns whether it is what the holder of an attempt asks.
+    pub(super) fn is_of_holders(self) -> bool {
+        matches!(self, Self::Complete | Self::Fail | Self::Renew | Self::Checkpoint | Self::Release)
+    }
+
     /// Refuses other methods than the route's.
     pub(super) fn check(self, method: &Method) -> Result<(), Problem> {
         let (is_known, allow) = match self {

@@ -71,7 +71,7 @@ impl Owner {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(api: Api) -> Self {
-        let api = api.guard(Guard::open());
+        let api = api.guard(Guard::open()).waits_max(CONNECTIONS_MAX / 2);
         Self { maintenance: Maintenance::new(api.store().clone()), api }
     }
 

@@ -51,9 +51,14 @@ function age(ms) {
 
 const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
+/** The date of any number: one beyond what a date can be is the last that can. */
+function dateOf(ms) {
+  return new Date(Math.min(ms, 8.64e15));
+}
+
 /** The local time to the millisecond, with its date. */
 function instant(ms) {
-  const date = new Date(ms);
+  const date = dateOf(ms);
   const two = (value) => String(value).padStart(2, "0");
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${clockTime.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;

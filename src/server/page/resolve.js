@@ -73,7 +73,7 @@ function fault({ outcome, payload, reason, sure }) {
   return null;
 }
 
-async function submitResolve({ scope, key }, form, complaint, confirm) {
+async function submitResolve({ scope, key, token: looked_at }, form, complaint, confirm) {
   const { outcome, payload, reason } = form.elements;
   const wrong = fault(form.elements);
   for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
@@ -84,11 +84,14 @@ async function submitResolve({ scope, key }, form, complaint, confirm) {
   }
   // As text, so that the payload is stored to the digit as it was entered.
   const members = Object.entries({ scope, key, outcome: outcome.value, reason: reason.value.trim() }).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
+  // What the person knows is known of this attempt. A damaged record does not say which it has.
+  if (looked_at !== undefined) members.push(`"token":${looked_at}`);
   if (outcome.value !== "released" && payload.value.trim() !== "") members.push(`"payload":${payload.value.trim()}`);
   confirm.disabled = true;
   try {
     await call("v1/resolve", `{${members.join(",")}}`);
   } catch (error) {
+    if (error.kind === "attempt_changed") showDetail();
     complaint.textContent = error.status ? error.message : `${error.message} Whether it was resolved is unknown: close this and look at the record.`;
     return undefined;
   } finally {
