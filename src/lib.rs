@@ -84,7 +84,7 @@
 //!
 //! # Where to go on
 //!
-//! [`docs::operations`] for running it, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
+//! [`docs::operations`] for running it, [`docs::cli`] for the commands of the program, [`docs::faq`] for the questions that come up, [`docs::format`] for every byte of the
 //! files.
 
 #[cfg(not(unix))]
@@ -166,6 +166,8 @@ pub use transition::{Ended, Grant};
 
 /// The long texts.
 pub mod docs {
+    #[doc = include_str!("docs/cli.md")]
+    pub mod cli {}
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
     #[doc = include_str!("docs/faq.md")]

@@ -70,8 +70,8 @@ impl From<Error> for Failure {
             // The store speaks to whoever writes a program.
             ErrorKind::Restored => told.replace("open it once with Options::accept_restored(true)", "add --accept-restored once"),
             ErrorKind::Locked => format!(
-                "{told}, and it has no socket beside the file: an application that embeds the store, or another command. Stop it, \
-                 or have the application call the methods of `Store` itself"
+                "{told}, and nobody answers on a socket beside the file: an application that embeds the store, another command, or a \
+                 server that is just starting. Stop it, wait for it, or have the application call the methods of `Store` itself"
             ),
             _ => told,
         })

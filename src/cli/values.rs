@@ -1,6 +1,10 @@
 //! Quantities as people write them: `24h`, `5m`, `1h30m`; `1MiB`, `64KiB`, `4096`.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs as _},
+    time::Duration,
+};
 
 /// Letters a size may end in, and the bytes of one.
 const UNITS: &[(&str, u64)] = &[
@@ -40,6 +44,13 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     number.and_then(|number| number.checked_mul(*size)).ok_or_else(|| format!("{text} is more than {} bytes", u64::MAX))
 }
 
+/// Reads an address to listen on: a name or an IP address, and a port.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |what: &dyn fmt::Display| format!("{what}: give an address and a port, like 127.0.0.1:4040");
+    let mut addresses = text.to_socket_addrs().map_err(|error| wrong(&error))?;
+    addresses.next().ok_or_else(|| wrong(&"the name has no address"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +79,15 @@ mod tests {
         let read = ["4096", "1b", "64KiB", "1MiB", "10MB", "2 gib", "1kb", " 0 "].map(|text| bytes(text).unwrap());
         assert_eq!(read, [4096, 1, 65_536, 1_048_576, 10_000_000, 2_147_483_648, 1000, 0]);
         assert_eq!(bytes("18446744073709551615").unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn an_address_has_a_port_and_may_be_a_name() {
+        assert!(address("localhost:4040").unwrap().ip().is_loopback());
+        assert_eq!(address("[::1]:0").unwrap().to_string(), "[::1]:0");
+        for text in ["", "4040", "127.0.0.1", "127.0.0.1:65536", ":"] {
+            assert!(address(text).unwrap_err().contains("127.0.0.1:4040"), "{text}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,8 +69,11 @@ class Application:
 
     def __init__(self, name, provider, log, port="0"):
         words = [str(word).format(port=port) for word in APPLICATIONS[name]]
-        environment = os.environ | {"PROVIDER_URL": provider.url, "PORT": port, "PYTHONUNBUFFERED": "1"}
+        # Some leave files at home.
+        own = {"PROVIDER_URL": provider.url, "PORT": port, "PYTHONUNBUFFERED": "1", "HOME": str(log.parent)}
+        environment = os.environ | own
         log.unlink(missing_ok=True)
+        self.port = port
         with open(log, "w") as out:
             self.process = subprocess.Popen(
                 words, cwd=INSTALLED, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
@@ -88,6 +92,12 @@ class Application:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         Application.alive.remove(self)
+        # A worker that is still dying keeps the port open for all of them.
+        wait_until("the end of the last worker", lambda: not self.is_reachable())
+
+    def is_reachable(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(self.port))) == 0
 
     @staticmethod
     def kill_all():

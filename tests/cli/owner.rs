@@ -11,6 +11,8 @@ use std::{
     process::Stdio,
 };
 
+const NOBODY: u32 = 65_534;
+
 #[test]
 fn a_file_that_an_application_embeds_is_said_to_be_so() {
     let place = Place::filled();
@@ -94,7 +96,6 @@ fn the_owner_of_another_file_is_not_asked() {
 
 #[test]
 fn a_socket_of_another_user_is_not_trusted() {
-    const NOBODY: u32 = 65_534;
     let place = Place::filled();
     if fs::metadata(&place.db).unwrap().uid() != 0 {
         eprintln!("skipped: only root can be two users");
@@ -120,6 +121,23 @@ fn a_socket_of_another_user_is_not_trusted() {
     them.kill().unwrap();
     them.wait().unwrap();
     assert!(ran.failed(1).contains("another user (65534)"));
+}
+
+#[test]
+fn a_closed_file_of_another_user_is_left_alone() {
+    let place = Place::filled();
+    if fs::metadata(&place.db).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can open what belongs to others");
+        return;
+    }
+    chown(&place.db, Some(NOBODY), Some(NOBODY)).unwrap();
+    let before = place.names();
+    assert!(place.run(&["list"]).failed(1).contains("sudo -u '#65534'"));
+    assert_eq!(place.names(), before);
+    // Whoever has it open does not mind who asks.
+    let server = place.serve();
+    place.run(&["list"]).done();
+    server.stop();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the tests share: a store file, the program, and a running server.
 
-use idemstore::{Begin, Fingerprint, Key, Lease, Options, Store};
+use idemstore::{Begin, ErrorKind, Fingerprint, Key, Lease, Options, Store};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write as _},
@@ -60,7 +60,13 @@ impl Place {
 
     /// Opens the store in this process.
     pub fn open(&self) -> Store {
-        Options::new().sweep_interval(None).open(&self.db).unwrap()
+        let (options, mut opened) = (Options::new().sweep_interval(None), None);
+        until("the file is free", || {
+            opened = Some(options.open(&self.db));
+            // A child that another test is just starting has this process's files, and so its locks, until it becomes another program.
+            !matches!(&opened, Some(Err(error)) if error.kind() == ErrorKind::Locked)
+        });
+        opened.unwrap().unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -208,19 +214,31 @@ impl Server {
     }
 
     fn start_alone(arguments: &[&str], db: &Path) -> Self {
+        let mut started = None;
+        until("the server has the file", || {
+            let tried = Self::try_start(arguments, db);
+            // As above.
+            let is_locked = matches!(&tried, Err(said) if said.contains("has it open"));
+            started = Some(tried);
+            !is_locked
+        });
+        started.unwrap().unwrap_or_else(|said| panic!("no readiness line: {said}"))
+    }
+
+    fn try_start(arguments: &[&str], db: &Path) -> Result<Self, String> {
         let mut command = program();
         command.args(arguments).arg("--db").arg(db).args(["--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let starting = watch(child.id());
         let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         drop(starting);
         let Some(address) = line.trim_end().strip_prefix("listening on http://") else {
             let _ = child.kill();
-            panic!("no readiness line, but {line:?}: {}", said(&mut child));
+            child.wait().unwrap();
+            return Err(format!("{line:?} {}", said(&mut child)));
         };
-        Self { address: address.parse().unwrap(), child }
+        Ok(Self { address: address.parse().unwrap(), child })
     }
 
     pub fn pid(&self) -> u32 {

@@ -24,6 +24,7 @@ from server import Load, Server, build
 EXPECTED = {
     "tells_of_a_lost_connection_and_recovers": "ERR_CONNECTION_REFUSED",
     "asks_for_the_token_and_keeps_it_in_the_tab": "401 (Unauthorized)",
+    "filters_and_pages": "404 (Not Found)",
     "releases_after_a_second_thought": "404 (Not Found)",
     "tells_a_record_by_its_timeline": "404 (Not Found)",
     "says_why_a_live_lease_cannot_be_resolved": "409 (Conflict)",
@@ -96,6 +97,7 @@ def play_all(program, directory, chosen):
             scenes.resolves_with_the_mouse, scenes.resolves_with_the_keyboard_alone, scenes.releases_after_a_second_thought,
             scenes.says_why_a_live_lease_cannot_be_resolved, scenes.fits_a_phone, scenes.is_legible_and_named_in_light_and_dark, scenes.follows_the_wish_for_a_theme_and_for_rest,
             trouble.tells_of_a_poisoned_store_and_a_doubted_clock, trouble.tells_of_damaged_records,
+            trouble.finds_a_record_by_its_name_however_many_there_are,
             trouble.shows_what_can_be_read_of_bytes, trouble.pauses_while_nobody_looks,
         ]
         for scene in filter(lambda scene: wanted(scene.__name__), first + rest):

@@ -47,6 +47,18 @@ def tells_of_damaged_records(browser, server):
     assert "damaged" not in listed()
 
 
+def finds_a_record_by_its_name_however_many_there_are(browser, server):
+    def found():
+        open_page(browser, server)
+        browser.type("#filters [name=scope]", SHOP)
+        browser.type("#filters [name=key]", "paid_042")
+        browser.wait("it is found", "document.querySelector('#list .key a')?.textContent === 'paid_042'")
+        browser.click("#filters [value=failed]")
+        browser.wait("conditions hold for it, too", "!document.querySelector('#empty').hidden")
+
+    with_changes(browser, "v1/records", "() => ({ records: [] })", found)
+
+
 def shows_what_can_be_read_of_bytes(browser, server):
     def shown():
         open_page(browser, server)

@@ -1,7 +1,7 @@
 //! HTTP/1.1 messages as bytes, so that nothing between the test and the program is clever.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read, Result, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -123,16 +123,20 @@ fn line(from: &mut impl BufRead) -> Option<String> {
 
 /// A connection of a client, to read from and to write to.
 pub(crate) fn connect(to: SocketAddr) -> BufReader<TcpStream> {
-    let stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    BufReader::new(stream)
+    try_connect(to).unwrap()
+}
+
+fn try_connect(to: SocketAddr) -> Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(BufReader::new(stream))
 }
 
 /// Sends a request on a connection of its own and reads the response; `None` if none came.
 pub(crate) fn try_exchange(to: SocketAddr, request: &str) -> Option<Message> {
-    let mut connection = connect(to);
-    connection.get_mut().write_all(request.as_bytes()).unwrap();
+    let mut connection = try_connect(to).ok()?;
+    connection.get_mut().write_all(request.as_bytes()).ok()?;
     Message::read(&mut connection, true)
 }
 

@@ -2,7 +2,10 @@
 
 use super::{After, Upstream, charged, exchange, payment, shop};
 use crate::{program::Proxy, upstream::Request};
-use std::net::TcpListener;
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
 
 #[test]
 fn a_retry_gets_the_recorded_response() {
@@ -50,6 +53,24 @@ fn an_upstream_that_cannot_be_reached_leaves_the_key_free() {
     assert_eq!(exchange(proxy.address, &payment("pay_1", "100")).text(), "charge 1");
     assert_eq!(exchange(proxy.address, &payment("pay_1", "100")).text(), "charge 1");
     assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn an_upstream_that_accepts_nobody_leaves_the_key_free_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Its queue is full when the kernel answers no more.
+    let mut queued = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queued.push(connection);
+        assert!(queued.len() < 10_000, "the queue does not fill");
+    }
+    let proxy = Proxy::start(&format!("http://{address}"), &["--upstream-timeout", "500ms"]);
+    let refused = exchange(proxy.address, &payment("pay_1", "100"));
+    assert!(refused.is_problem(502, "upstream_unreachable"), "{refused:?}");
+    drop((queued, listener));
+    let upstream = Upstream::on(TcpListener::bind(address).unwrap(), |request| request.answer(charged(request.number)));
+    assert_eq!((exchange(proxy.address, &payment("pay_1", "100")).text().as_str(), upstream.count()), ("charge 1", 1));
 }
 
 /// Ways to take the money and not say so.

@@ -29,7 +29,11 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts one on a store of its own.
     pub(crate) fn start(upstream: &str, options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_on(tempfile::tempdir().unwrap(), upstream, options)
+    }
+
+    /// Starts one on a store that is there.
+    pub(crate) fn start_on(directory: TempDir, upstream: &str, options: &[&str]) -> Self {
         let db = directory.path().join("proxy.idem");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         Self::run(upstream.to_owned(), options, Some(directory), db)

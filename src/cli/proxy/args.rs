@@ -1,6 +1,6 @@
 use crate::{
-    cli::values::{bytes, duration},
-    server::proxy::Upstream,
+    cli::values::{address, bytes, duration},
+    server::{Limits, proxy::Upstream},
     tower::{Profile, Takeover},
 };
 use clap::{Args as ArgsOf, ValueEnum};
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Proxy {
     #[arg(long, value_name = "PATH")]
     pub(super) db: PathBuf,
     /// Where clients connect; port 0 picks one.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(super) listen: SocketAddr,
     /// The server to put idempotency in front of.
     #[arg(long, value_name = "http://HOST:PORT")]
@@ -64,11 +64,14 @@ pub(in crate::cli) struct Proxy {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(super) upstream_timeout: Duration,
     /// Where the operator page, the API behind it, and `/_idemstore/health` and `/_idemstore/metrics` are; nowhere unless given.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(super) admin_listen: Option<SocketAddr>,
     /// A file with the token that the admin address asks for. Needed unless that address is a loopback one.
     #[arg(long, value_name = "FILE", requires = "admin_listen")]
     pub(super) token_file: Option<PathBuf>,
+    /// Connections of clients at a time; further ones wait.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::new().connections_max)]
+    pub(super) max_connections: usize,
     /// Use a store file that is a backup or an older copy: keys that were begun after it was made are not known.
     #[arg(long)]
     pub(super) accept_restored: bool,

@@ -94,6 +94,7 @@ impl Args {
     /// A stop lets requests end that have begun, as long as the upstream may take.
     pub(super) fn limits(&self) -> Limits {
         let mut limits = Limits::new();
+        limits.connections_max = self.max_connections.max(1);
         limits.stop_wait = self.upstream_timeout.saturating_add(STOP_GRACE);
         limits
     }

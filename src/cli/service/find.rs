@@ -12,6 +12,8 @@ use crate::{
     server::{Api, Owner},
 };
 use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,6 +43,7 @@ impl Service {
             if let Some(socket) = Socket::connect(&db).await? {
                 return Ok(Self(Transport::Socket(socket)));
             }
+            check_user(&db)?;
             tries += 1;
             match open(&db, target, options).await {
                 Ok(store) => return Ok(Self::here(store)),
@@ -66,6 +69,21 @@ fn existing(db: &PathBuf) -> Result<PathBuf, Failure> {
             Err(lost.map_or_else(|| Failure::io(format_args!("{}: check --db", db.display()), &error), Failure::from))
         }
     }
+}
+
+/// Refuses to open a closed file as another user than it belongs to, such as root: what is made beside it would lock that user out.
+fn check_user(db: &Path) -> Result<(), Failure> {
+    // Where there is no such directory, the open goes on as it always did.
+    let Ok(own) = fs::metadata("/proc/self").map(|own| own.uid()) else { return Ok(()) };
+    let file = fs::metadata(db).map_err(|error| Failure::io(db.display(), &error))?.uid();
+    if own == file {
+        return Ok(());
+    }
+    let db = db.display();
+    Err(Failure::new(format_args!(
+        "{db}: no process has it open, it belongs to user {file}, and this is user {own}: opening it would leave files that lock \
+         its user out. Run the command as that user: sudo -u '#{file}' idemstore ..."
+    )))
 }
 
 async fn open(db: &Path, target: &Target, options: &Options) -> crate::Result<Store> {

@@ -42,6 +42,7 @@ pub struct OwnerSocket {
 
 /// What an owner says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OwnerInfo {
     /// Its process.
     pub pid: u32,

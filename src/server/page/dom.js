@@ -18,7 +18,7 @@ const svg = (name, attributes = {}, ...children) =>
 
 /** A time that counts on by itself: `when` is of the server's clock, `words` makes text of the distance to now. */
 function counting(when, words) {
-  const element = h("time", { datetime: new Date(when).toISOString(), title: instant(when) });
+  const element = h("time", { datetime: new Date(when).toISOString(), title: new Date(when).toISOString() });
   element.counting = () => {
     const text = words(serverNow() - when);
     if (element.textContent !== text) element.textContent = text;

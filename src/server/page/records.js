@@ -5,7 +5,7 @@ const PAGE_RECORDS = 50;
 const SEARCHED = { records: 200, pages: 25 };
 
 /** `cursors`: where each page up to this one starts. `asked`: so that a late answer to an earlier question is dropped. */
-const list = { cursors: [null], next: null, asked: 0, scopes: new Set() };
+const list = { cursors: [null], next: null, asked: 0, conditions: "", scopes: new Set() };
 
 /** Nobody knows what became of it: its lease has lapsed, perhaps since it was read, or the process that gave the lease is gone. */
 function isUnknown({ state, is_lapsed, lease_expires_at }) {
@@ -26,12 +26,26 @@ function conditions() {
   return { state: state.value, scope: scope.value, key: key.value.trim(), older: Number(older.value) };
 }
 
+/** Reads the record of exactly this name, however many there are. */
+async function lookUp(scope, key) {
+  try {
+    return [await call(query("v1/record", { scope, key }))];
+  } catch {
+    // Whatever else is wrong, the list will tell.
+    return [];
+  }
+}
+
 /** Reads one page: exactly one of the server's, or as many as it takes to find something. */
 async function readPage({ state, scope, key, older }, after) {
   const isSearch = key !== "" || state === "unknown";
-  const admits = (record) => record.key.includes(key) && (state !== "unknown" || isUnknown(record));
+  const isNamed = (record) => record.scope === scope && record.key === key;
+  const admits = (record) => record.key.includes(key) && (state !== "unknown" || isUnknown(record)) && !isNamed(record);
+  const isOfState = (record) => state === "" || state === record.state || (state === "unknown" && isUnknown(record));
+  const named = after === null && scope && key ? await lookUp(scope, key) : [];
   const asked = { state: state === "unknown" ? "in_flight" : state, scope, older_ms: older || null, limit: isSearch ? SEARCHED.records : PAGE_RECORDS };
-  const page = { records: [], damaged: [], next: after, examined: 0 };
+  const found = named.filter((record) => isOfState(record) && serverNow() - record.first_seen_at >= older);
+  const page = { records: found, damaged: [], next: after, examined: 0 };
   for (let pages = 0; pages < (isSearch ? SEARCHED.pages : 1); pages += 1) {
     const { records, damaged, next } = await call(query("v1/records", { ...asked, after: page.next }));
     page.records.push(...records.filter(admits));
@@ -101,7 +115,7 @@ function row(record) {
 function progress({ state, ended_at, started_at, lease_expires_at, is_lapsed }) {
   if (state === "in_flight" && is_lapsed && lease_expires_at > serverNow()) return "its process is gone";
   if (state === "in_flight") return counting(lease_expires_at, (ms) => (ms < 0 ? `lease for ${age(-ms)}` : `lease lapsed ${age(ms)} ago`));
-  return ended_at === null ? "ended" : h("span", { title: instant(ended_at) }, `ended after ${duration(Math.max(0, ended_at - started_at))}`);
+  return ended_at === null ? "ended" : h("span", { title: new Date(ended_at).toISOString() }, `ended after ${duration(Math.max(0, ended_at - started_at))}`);
 }
 
 function damagedRow(key) {
@@ -113,17 +127,23 @@ function damagedRow(key) {
 
 function restart() {
   list.cursors = [null];
+  list.conditions = JSON.stringify(conditions());
   showList();
+}
+
+/** Leaving a field tells of a change that was heard of as it was typed. */
+function restartIfChanged() {
+  if (list.conditions !== JSON.stringify(conditions())) restart();
 }
 
 function startRecords() {
   let typing = 0;
   const filters = byId("filters");
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("change", restart);
+  filters.addEventListener("change", restartIfChanged);
   filters.addEventListener("input", (event) => {
     clearTimeout(typing);
-    if (event.target.type !== "radio") typing = setTimeout(restart, 300);
+    if (event.target.type !== "radio") typing = setTimeout(restartIfChanged, 300);
   });
   byId("refresh").addEventListener("click", showList);
   byId("first").addEventListener("click", restart);
@@ -135,5 +155,5 @@ function startRecords() {
     list.cursors.push(list.next);
     showList();
   });
-  showList();
+  restart();
 }

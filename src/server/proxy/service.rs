@@ -6,16 +6,11 @@ use crate::{
 };
 use http::{HeaderValue, Request, Response, StatusCode, header::ALLOW};
 use hyper::body::Incoming;
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Instant};
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-/// How long a client may pause while it sends a body.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// The proxy: the layer, in front of the upstream. Hand its answers to [`serve`](crate::server::serve).
 ///
@@ -84,7 +79,7 @@ impl<St: IdempotencyStore> Proxy<St> {
             Target::RefusedHost => return refused_host(),
         }
         // An upstream is always ready: it makes a connection when there is none.
-        let call = self.service.clone().call(Request::from_parts(parts, ClientBody::new(body, BODY_WAIT)));
+        let call = self.service.clone().call(Request::from_parts(parts, ClientBody::new(body)));
         let Ok(response) = call.await;
         response.map(Body::new)
     }
