@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 fn waiter(program: &Program, key: &str, len: usize) -> Client {
     let mut body = begin(key);
     body["wait_ms"] = json!(3_600_000);
-    let body = format!("{body:<len$}");
+    let mut body = body.to_string().into_bytes();
+    body.resize(body.len().max(len), b' ');
     let mut client = program.connect();
-    client.send(request("POST", "/v1/begin", &[], body.as_bytes())).unwrap();
+    client.send(request("POST", "/v1/begin", &[], &body)).unwrap();
     client
 }
 
