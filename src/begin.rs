@@ -186,6 +186,8 @@ struct Asking {
     wait: Duration,
     /// On the monotonic clock, from the first question on; `None` when the caller does not wait.
     deadline: Option<Duration>,
+    /// Before the latest question, for who waits: what the answer says counts from then on, or a little later.
+    asked_at: Duration,
     step: Step,
 }
 
@@ -219,6 +221,7 @@ impl Asking {
             patience,
             wait: options.wait,
             deadline: None,
+            asked_at: Duration::ZERO,
             step: Step::Ask,
         })
     }
@@ -272,8 +275,9 @@ impl Asking {
 
     /// Joins the waiters first, so that an end between the answer and the wait still wakes this caller.
     fn ask(&mut self) -> Step {
-        if self.deadline.is_none() && !self.wait.is_zero() {
-            self.deadline = Some(self.store.shared().clock().monotonic().saturating_add(self.wait));
+        if !self.wait.is_zero() {
+            self.asked_at = self.store.shared().clock().monotonic();
+            self.deadline.get_or_insert(self.asked_at.saturating_add(self.wait));
         }
         let place = match self.deadline.map(|_| Place::take(self.store.shared(), &self.key)).transpose() {
             Ok(place) => place,
@@ -305,12 +309,12 @@ impl Asking {
         let (Begin::InFlight { retry_after, .. }, Some(mut place), Some(deadline)) = (&answer, place, self.deadline) else {
             return Some(answer);
         };
-        let now = self.store.shared().clock().monotonic();
-        if now >= deadline {
+        if self.asked_at >= deadline {
             return Some(answer);
         }
-        // The lease may lapse without anybody ending it. A millisecond more, because the decision rounds down.
-        let lapses = now.saturating_add(*retry_after).saturating_add(Duration::from_millis(1));
+        // The lease may lapse without anybody ending it. A millisecond more, because the decision rounds down. Counted from now on it
+        // would be late by what has passed since the answer.
+        let lapses = self.asked_at.saturating_add(*retry_after).saturating_add(Duration::from_millis(1));
         place.set_alarm(deadline.min(lapses));
         self.step = Step::Wait(place);
         None

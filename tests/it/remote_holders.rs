@@ -91,7 +91,8 @@ fn who_waits_for_a_remote_lease_of_an_earlier_open_is_woken_when_it_is_over() {
         let store = store.clone();
         std::thread::spawn(move || store.begin_with(&key("a"), request("a"), asked))
     };
-    until(|| store.stats().unwrap().waiting == 1);
+    // It has been told how long the lease lasts, and looked at the clock for it.
+    until(|| store.stats().unwrap().answers.in_flight == 1);
     lab.clock.advance(LEASE + MS);
     assert!(matches!(waiting.join().unwrap().unwrap(), Begin::Takeover(_)));
 }

@@ -6,7 +6,7 @@ mod tasks;
 
 pub(super) use args::Proxy;
 
-use super::{failure::Failure, offered::Offered, output::note, token};
+use super::{failure::Failure, offered::Offered, output::note, second_signal, token};
 use crate::{
     Store,
     server::{
@@ -40,6 +40,7 @@ impl Proxy {
     async fn serve(self, guard: Guard) -> Result<(), Failure> {
         // Before anything is announced: whoever sees the line may send the signal at once.
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        second_signal::ends_at_once(&[SignalKind::terminate(), SignalKind::interrupt()]);
         let (stopping, is_stopping) = watch::channel(false);
         let store = self.options().open(&self.db)?;
         let api = Api::new(store.clone()).guard(guard);

@@ -120,7 +120,7 @@ function timeline(events) {
   events.sort((a, b) => a.at - b.at);
   return h("section", {}, h("h3", {}, "Timeline"), events.length ? h("ol", { class: "timeline" }, events.map(({ at, title, text, tone, loose }) =>
     h("li", { "data-tone": tone, "data-future": at > serverNow() + 1000 },
-      h("strong", {}, title), h("span", { class: "event-time" }, loose ? "" : h("span", { title: new Date(at).toISOString() }, instant(at), " · "), loose ? "" : untilThen(at)), h("p", {}, text))))
+      h("strong", {}, title), h("span", { class: "event-time" }, loose ? "" : h("span", { title: dateOf(at).toISOString() }, instant(at), " · "), loose ? "" : untilThen(at)), h("p", {}, text))))
     : h("p", { class: "prose" }, "Nothing is recorded."));
 }
 

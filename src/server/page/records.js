@@ -115,7 +115,7 @@ function row(record) {
 function progress({ state, ended_at, started_at, lease_expires_at, is_lapsed }) {
   if (state === "in_flight" && is_lapsed && lease_expires_at > serverNow()) return "its process is gone";
   if (state === "in_flight") return counting(lease_expires_at, (ms) => (ms < 0 ? `lease for ${age(-ms)}` : `lease lapsed ${age(ms)} ago`));
-  return ended_at === null ? "ended" : h("span", { title: new Date(ended_at).toISOString() }, `ended after ${duration(Math.max(0, ended_at - started_at))}`);
+  return ended_at === null ? "ended" : h("span", { title: dateOf(ended_at).toISOString() }, `ended after ${duration(Math.max(0, ended_at - started_at))}`);
 }
 
 function damagedRow(key) {
