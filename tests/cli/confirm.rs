@@ -1,6 +1,7 @@
 //! A person at a terminal confirms the attempt that was shown, and no other.
 
 use crate::support::*;
+use serde_json::{Value, json};
 use std::{
     io::{Read as _, Write as _},
     process::{Child, ChildStdin, ChildStdout, Stdio},
@@ -53,12 +54,19 @@ fn release() -> String {
     format!("release pay_1 --scope '{SCOPE}' --reason 'there is no charge'")
 }
 
+/// Whoever runs it dies, and its lease lapses.
+fn dies(place: &Place, server: &Server, granted: &Value) {
+    let lease = json!({ "scope": SCOPE, "key": "pay_1", "token": granted["token"], "lease_ms": 10 });
+    assert_eq!(server.post("/v1/renew", &lease).0, 200);
+    until("the lease has lapsed", || place.run(&["show", "pay_1", "--json"]).json()["is_lapsed"] == json!(true));
+}
+
 fn lapsed() -> (Place, Server) {
     let place = Place::new();
     let server = place.serve();
-    assert_eq!(server.begin("pay_1").0, 201);
-    server.kill();
-    let server = place.serve();
+    let (status, granted) = server.begin("pay_1");
+    assert_eq!(status, 201);
+    dies(&place, &server, &granted);
     (place, server)
 }
 
@@ -66,10 +74,10 @@ fn lapsed() -> (Place, Server) {
 fn what_is_confirmed_of_one_attempt_is_not_taken_for_the_next() {
     let (place, server) = lapsed();
     let terminal = Terminal::asked(&place, &release());
-    assert_eq!(server.begin("pay_1").1["answer"], "takeover");
-    server.kill();
+    let (_, granted) = server.begin("pay_1");
+    assert_eq!(granted["answer"], "takeover");
     // Nobody holds the key now: without the token the answer would free it.
-    let server = place.serve();
+    dies(&place, &server, &granted);
     let (code, said) = terminal.yes();
     assert_ne!(code, Some(0), "{said}");
     drop(server);
