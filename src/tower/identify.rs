@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Fingerprint, Key};
 use bytes::Bytes;
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, header::HOST, request::Parts, uri::Authority};
 
 /// Where the key comes from.
 #[derive(Clone)]
@@ -83,8 +83,9 @@ impl Settings {
         let fingerprint = match named {
             #[cfg(feature = "x402")]
             Named::Payment { payload, .. } => {
-                let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
-                let fingerprint = crate::x402::payment_fingerprint(payload, method, path, query, body);
+                let (method, query) = (parts.method.as_str(), parts.uri.query());
+                let path = format!("{}{}", self.host(parts).unwrap_or_default(), parts.uri.path());
+                let fingerprint = crate::x402::payment_fingerprint(payload, method, &path, query, body);
                 fingerprint.map_err(|_| Refusal::KeyInvalid(KeyError::new("the payment is not plain JSON")))?
             }
             _ => self.fingerprint(parts, body),
@@ -107,18 +108,28 @@ impl Settings {
     fn fingerprint(&self, parts: &Parts, body: &Bytes) -> Fingerprint {
         match &self.covers {
             Covers::Function(fingerprint) => fingerprint(parts, body),
-            Covers::Request { headers, body: true } => of_request(parts, headers, body),
-            Covers::Request { headers, body: false } => of_request(parts, headers, &[]),
+            Covers::Request { headers, body: true } => of_request(parts, self.host(parts).as_deref(), headers, body),
+            Covers::Request { headers, body: false } => of_request(parts, self.host(parts).as_deref(), headers, &[]),
         }
+    }
+
+    /// The name of the host that is asked, if it counts.
+    fn host(&self, parts: &Parts) -> Option<String> {
+        let named = parts.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let authority = named.or_else(|| parts.uri.authority().cloned()).filter(|_| self.covers_host)?;
+        Some(authority.host().to_ascii_lowercase())
     }
 }
 
-/// Covers method, path, query, the chosen headers and the body; each header with the number of its values, so that they cannot run
-/// into each other.
-fn of_request(parts: &Parts, headers: &[HeaderName], body: &[u8]) -> Fingerprint {
+/// Covers method, path, query, the host if it counts, the chosen headers and the body; each header with the number of its values, so
+/// that they cannot run into each other.
+fn of_request(parts: &Parts, host: Option<&str>, headers: &[HeaderName], body: &[u8]) -> Fingerprint {
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let counts: Vec<_> = headers.iter().map(|name| parts.headers.get_all(name).iter().count().to_string()).collect();
     let mut covered: Vec<&[u8]> = vec![b"http", parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), query.as_bytes()];
+    if let Some(host) = host {
+        covered.extend([b"host", host.as_bytes()]);
+    }
     for (name, count) in headers.iter().zip(&counts) {
         covered.extend([name.as_str().as_bytes(), count.as_bytes()]);
         covered.extend(parts.headers.get_all(name).iter().map(http::HeaderValue::as_bytes));

@@ -50,6 +50,7 @@ impl<St: IdempotencyStore> IdempotencyLayer<St> {
             key: KeySource::Header(IDEMPOTENCY_KEY),
             without_key: WithoutKey::Passes,
             covers: Covers::Request { headers: Vec::new(), body: true },
+            covers_host: false,
             request_bytes_max: limits::REQUEST_BYTES_DEFAULT,
             response_bytes_max: limits::RESPONSE_BYTES_DEFAULT,
             budget: Budget::new(limits::BUDGET_BYTES_DEFAULT),
@@ -140,6 +141,14 @@ impl<St> IdempotencyLayer<St> {
             let covers_body = !matches!(settings.covers, Covers::Request { body: false, .. });
             settings.covers = Covers::Request { headers: names.into_iter().collect(), body: covers_body };
         })
+    }
+
+    /// Has the fingerprint cover the host that is asked, by its name and without its port: for a service that answers for several. A key
+    /// that was used at one of them is then refused at another, instead of being answered with what the first one said.
+    ///
+    /// It is not part of the scope: if it were, a client that retries by another name of the same server would run its request again.
+    pub fn fingerprint_host(self) -> Self {
+        self.set(|settings| settings.covers_host = true)
     }
 
     /// Has the fingerprint not cover the body, for bodies that a client does not repeat byte by byte.

@@ -24,6 +24,7 @@ pub(super) struct Settings {
     pub(super) key: KeySource,
     pub(super) without_key: WithoutKey,
     pub(super) covers: Covers,
+    pub(super) covers_host: bool,
     pub(super) request_bytes_max: usize,
     pub(super) response_bytes_max: usize,
     pub(super) budget: Budget,

@@ -39,8 +39,7 @@ fn what_an_operator_asks_for_is_there_and_what_holders_do_is_not() {
 
 /// Says what became of the payment.
 fn resolve(proxy: &mut Proxy, said: &str) -> Message {
-    let body =
-        format!(r#"{{"scope":"everybody POST shop.example/payments","key":"pay_1",{said},"reason":"asked the provider"}}"#);
+    let body = format!(r#"{{"scope":"everybody POST /payments","key":"pay_1",{said},"reason":"asked the provider"}}"#);
     let (admin, deadline) = (proxy.admin(), Instant::now() + PATIENCE);
     loop {
         let answer = post(admin, "/_idemstore/v1/resolve", &body);

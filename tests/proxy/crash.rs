@@ -62,8 +62,8 @@ fn what_was_never_sent_is_run_where_that_was_asked_for() {
     for (policy, status, runs) in [("rerun-unless-checkpointed", 201, 1), ("refuse", 503, 0)] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(directory.path().join("proxy.idem")).unwrap();
-        let key = Key::new("everybody POST shop.example/payments", "pay_1").unwrap();
-        let request = Fingerprint::of(&[b"http", b"POST", b"/payments", b"", b"100"]);
+        let key = Key::new("everybody POST /payments", "pay_1").unwrap();
+        let request = Fingerprint::of(&[b"http", b"POST", b"/payments", b"", b"host", b"shop.example", b"100"]);
         assert!(matches!(store.begin(&key, request).unwrap(), Begin::Fresh(_)));
         store.close().unwrap();
         let upstream = Upstream::start(|request| request.answer(charged(request.number)));

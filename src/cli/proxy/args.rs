@@ -11,8 +11,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 ///
 /// A request with a key runs at most once; a retry gets the recorded response. The upstream needs no change. When it cannot be
 /// reached the answer is 502 and the key stays free; when it was sent the request and fails, the answer is 504, and what became of
-/// the request is unknown until it is resolved. A key counts for one method, host and path, so a retry has to go where the first
-/// request went.
+/// the request is unknown until it is resolved. A key that was used at one host is refused at another; where
+/// hosts are tenants with keys of their own, give `--scope-header Host`.
 #[derive(Debug, ArgsOf)]
 pub(in crate::cli) struct Proxy {
     /// The store file; made if there is none.

@@ -10,7 +10,7 @@ use crate::{
     limits::{LEASE, PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX, RETENTION, WAIT_MAX},
     server::{
         Limits,
-        proxy::{Upstream, principal_of_headers, route_of_host},
+        proxy::{Upstream, principal_of_headers},
     },
     tower::{Budget, Hooks, IdempotencyLayer, limits::BUDGET_BYTES_DEFAULT},
 };
@@ -64,7 +64,7 @@ impl Args {
         let principal = principal_of_headers(self.scope_header.iter().cloned());
         let mut layer = IdempotencyLayer::new(store, tasks.spawn(), principal)
             .profile(self.profile.profile())
-            .route_by(route_of_host)
+            .fingerprint_host()
             .retention(self.retention)
             .lease(self.lease)
             .wait(self.wait)

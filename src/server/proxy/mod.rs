@@ -34,7 +34,6 @@ mod failure;
 mod hop;
 mod progress;
 mod request;
-mod route;
 mod scope;
 mod service;
 mod target;
@@ -42,7 +41,6 @@ mod upstream;
 
 pub use admin::Admin;
 pub use failure::UpstreamFailure;
-pub use route::route_of_host;
 pub use scope::principal_of_headers;
 pub use service::Proxy;
 pub use upstream::{Upstream, UpstreamError};
