@@ -9,6 +9,7 @@ use super::response::Recorded;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resolved {
     /// The response to be replayed.
+    #[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only JSON can say it"))]
     Response(Box<Recorded>),
     /// That it ended, and no more.
     Ended,

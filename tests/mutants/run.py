@@ -7,6 +7,7 @@ same tests run on the unchanged copy and have to pass, unless it is said that th
 
     python3 tests/mutants/run.py               # all
     python3 tests/mutants/run.py --passed      # all; `cargo test` has passed on this very source
+    python3 tests/mutants/run.py --third       # every third, and with the next commit others
     python3 tests/mutants/run.py take_back     # those whose name contains it
 """
 
@@ -34,9 +35,11 @@ SETTINGS = {
 
 
 def main():
-    have_passed = "--passed" in sys.argv
-    words = [word for word in sys.argv[1:] if word != "--passed"]
+    have_passed, a_third = "--passed" in sys.argv, "--third" in sys.argv
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
     wanted = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
+    if a_third:
+        wanted = wanted[commit() % 3 :: 3]
     if not wanted:
         sys.exit("no such mutant")
     tree = copy_of_the_source()
@@ -57,6 +60,12 @@ def check_unchanged(tree, tests):
     if verdict != "passed":
         sys.exit(f"{output[-4000:]}\nthe tests do not pass on the unchanged source: {verdict}")
     print(f"unchanged: {' '.join(tests)} pass ({time.monotonic() - started:.0f}s)", flush=True)
+
+
+def commit():
+    """Returns the commit's name as a number."""
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
+    return int(found.stdout.strip() or "0", 16)
 
 
 def copy_of_the_source():
