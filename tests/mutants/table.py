@@ -169,15 +169,15 @@ MUTANTS = [
     Mutant(
         "file_not_checked_to_be_in_place",
         "a batch is acknowledged that went into a file without a name",
-        [(STORAGE, "        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n", "")],
+        [(STORAGE, "        self.check_still_in_place(&journal, &active).map_err(|error| journal.failed(error))?;\n", "")],
         ["replaced_file"],
     ),
     Mutant(
         "shown_before_the_file_is_known_to_be_in_place",
         "readers see a batch that went into a file without a name",
         [
-            (STORAGE, "        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n", ""),
-            (STORAGE, "        // Only now: what readers see is durable.\n        self.take_in(logged);\n", "        self.take_in(logged);\n        self.check_still_in_place(&active).map_err(|error| journal.failed(error))?;\n"),
+            (STORAGE, "        self.check_still_in_place(&journal, &active).map_err(|error| journal.failed(error))?;\n", ""),
+            (STORAGE, "        // Only now: what readers see is durable.\n        self.take_in(logged);\n", "        self.take_in(logged);\n        self.check_still_in_place(&journal, &active).map_err(|error| journal.failed(error))?;\n"),
         ],
         ["replaced_file"],
     ),
