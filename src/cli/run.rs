@@ -1,11 +1,11 @@
 //! Runs a command to its end, or to the signal that ends it.
 
-use super::{failure::Failure, second_signal};
-use std::process::ExitCode;
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
+use super::{
+    failure::Failure,
+    signals::{INTERRUPT, Signals},
 };
+use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 /// Runs a command that looks into a store or changes it.
 pub(super) fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
@@ -14,13 +14,12 @@ pub(super) fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCod
         Err(error) => return Failure::io("starting", &error).report(),
     };
     let done = runtime.block_on(async {
-        let mut interrupted = signal(SignalKind::interrupt())?;
-        second_signal::ends_at_once(&[SignalKind::interrupt()]);
+        let mut interrupted = Signals::hear(INTERRUPT)?;
         tokio::select! {
             // Before the command does anything that has to be ended.
             biased;
             // Dropping the command ends its work at the next step.
-            _ = interrupted.recv() => Err(Failure::new("stopped")),
+            () = interrupted.next() => Err(Failure::new("stopped")),
             done = command => done,
         }
     });

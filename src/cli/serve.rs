@@ -1,14 +1,16 @@
-use super::{failure::Failure, offered::Offered, second_signal, store_args::StoreArgs, token, values::bytes};
+use super::{
+    failure::Failure,
+    hosting::{self, announce, close},
+    offered::Offered,
+    signals::{STOP, Signals},
+    store_args::StoreArgs,
+    values::{address, bytes},
+};
 use crate::server::{Api, Guard, Limits, Listener, serve};
 use clap::Args;
 use http::Request;
 use hyper::body::Incoming;
-use std::{
-    io::Write as _,
-    net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
-};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Serve the HTTP/JSON API, until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -16,8 +18,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     store: StoreArgs,
     /// Where to listen; port 0 picks one. An address that others can reach needs a token file.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4040")]
-    listen: String,
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:4040")]
+    listen: SocketAddr,
     /// Listen on a unix socket as well.
     #[arg(long, value_name = "SOCKET")]
     unix: Option<PathBuf>,
@@ -34,28 +36,16 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let address = resolve(&self.listen)?;
-        if !address.ip().is_loopback() && self.token_file.is_none() {
-            let refusal = format!(
-                "{address} can be reached by others, and there is no --token-file: give one, or listen on a loopback address"
-            );
-            return Err(Failure::usage(refusal));
-        }
-        let guard = match &self.token_file {
-            Some(path) => Guard::with_token(token::read(path)?),
-            None => Guard::open(),
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.serve(address, guard))
+        let guard = hosting::guard("--listen", Some(self.listen), self.token_file.as_deref())?;
+        hosting::run(self.serve(guard))
     }
 
-    async fn serve(self, address: SocketAddr, guard: Guard) -> Result<(), Failure> {
+    async fn serve(self, guard: Guard) -> Result<(), Failure> {
         // Before anything is announced: whoever sees the line may send the signal at once.
-        let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        second_signal::ends_at_once(&[SignalKind::terminate(), SignalKind::interrupt()]);
+        let mut signals = Signals::hear(STOP)?;
         let store = self.store.open()?;
-        let mut listeners = vec![Listener::tcp(address).await?];
-        let bound = listeners.first().and_then(Listener::address).unwrap_or(address);
+        let mut listeners = vec![Listener::tcp(self.listen).await?];
+        let bound = listeners.first().and_then(Listener::address).unwrap_or(self.listen);
         if let Some(path) = &self.unix {
             listeners.push(Listener::unix(path).await?);
         }
@@ -68,12 +58,9 @@ impl Serve {
         api = api.waits_max(limits.connections_max / 2);
         let rates = tokio::spawn(api.clone().keep_rates());
         let offered = Offered::start(&self.store.db, api.clone()).await;
-        announce(bound);
+        announce(&format!("listening on http://{bound}\n"));
         let stop = async {
-            tokio::select! {
-                _ = terminated.recv() => (),
-                _ = interrupted.recv() => (),
-            }
+            signals.next().await;
             api.stop_waiting();
         };
         let answering = api.clone();
@@ -84,18 +71,6 @@ impl Serve {
         serve(listeners, limits, handler, stop).await;
         offered.stop().await;
         rates.abort();
-        Ok(tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)??)
+        close(store).await
     }
-}
-
-fn resolve(listen: &str) -> Result<SocketAddr, Failure> {
-    let wrong = |what: &dyn std::fmt::Display| Failure::usage(format!("--listen {listen}: {what}: give one like 127.0.0.1:4040"));
-    let mut addresses = listen.to_socket_addrs().map_err(|error| wrong(&error))?;
-    addresses.next().ok_or_else(|| wrong(&"the name has no address"))
-}
-
-fn announce(address: SocketAddr) {
-    let mut out = std::io::stdout().lock();
-    // Whoever closed it does not wait for the line.
-    let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
 }

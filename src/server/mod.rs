@@ -34,6 +34,7 @@ mod pieces;
 mod problem;
 pub mod proxy;
 mod recent;
+pub(crate) mod reports;
 mod stall;
 
 pub use accept::serve;

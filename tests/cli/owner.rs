@@ -183,16 +183,9 @@ fn a_server_serves_where_no_socket_can_be_and_says_so() {
 
 #[test]
 fn a_server_stops_though_a_client_is_in_the_middle_of_long_work() {
-    let place = Place::new();
-    let store = place.open();
-    for n in 0..200 {
-        begin(&store, &n.to_string()).complete(vec![b'x'; 100_000]).unwrap();
-    }
-    store.close().unwrap();
+    let place = Place::large();
     let server = place.serve();
-    let mut export = program();
-    export.args(["export", "--db"]).arg(&place.db).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut export = export.spawn().unwrap();
+    let mut export = place.begin_export();
     // It has begun, and its reader stops.
     let mut out = export.stdout.take().unwrap();
     out.read_exact(&mut [0; 100]).unwrap();

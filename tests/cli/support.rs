@@ -58,6 +58,24 @@ impl Place {
         place
     }
 
+    /// Makes a store of 200 records: more than all that lies between it and the reader of an export can hold.
+    pub fn large() -> Self {
+        let place = Self::new();
+        let store = place.open();
+        for n in 0..200 {
+            begin(&store, &n.to_string()).complete(vec![b'x'; 100_000]).unwrap();
+        }
+        store.close().unwrap();
+        place
+    }
+
+    /// Starts an export whose output nobody reads yet.
+    pub fn begin_export(&self) -> Child {
+        let mut command = program();
+        command.args(["export", "--db"]).arg(&self.db).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// Opens the store in this process.
     pub fn open(&self) -> Store {
         let (options, mut opened) = (Options::new().sweep_interval(None), None);

@@ -53,24 +53,11 @@ fn answer_key(number: u64) -> String {
     format!("during-{number}")
 }
 
-/// A command whose output nobody reads yet.
-fn begin_export(place: &Place) -> std::process::Child {
-    let mut command = program();
-    command.args(["export", "--db"]).arg(&place.db).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
 #[test]
 fn work_is_done_one_at_a_time_and_ends_with_its_client() {
-    let place = Place::new();
-    let store = place.open();
-    // More than all that lies between the store and the reader can hold.
-    for n in 0..200 {
-        begin(&store, &n.to_string()).complete(vec![b'x'; 100_000]).unwrap();
-    }
-    store.close().unwrap();
+    let place = Place::large();
     let server = place.serve();
-    let mut export = begin_export(&place);
+    let mut export = place.begin_export();
     // It has begun, and its reader stops.
     export.stdout.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
     assert!(place.run(&["verify"]).failed(1).contains("other long work"));

@@ -1,15 +1,13 @@
 //! The sweep removes what has expired, all of it, nothing else, a bounded step at a time.
 
 use crate::support::*;
-use idemstore::State;
+use idemstore::{State, Store};
 use std::{thread, time::Duration};
 
-#[test]
-fn what_has_expired_goes_and_the_rest_stays() {
-    let lab = Lab::with(|options| options.sweep_batch(3));
-    let store = lab.create();
-    for n in 0..20 {
-        let lease = fresh(&store, &n.to_string());
+/// A quarter each completes, fails for longer, is held by a checkpoint, and is left.
+fn begin_for_each_end(store: &Store, keys: usize) {
+    for n in 0..keys {
+        let lease = fresh(store, &n.to_string());
         match n % 4 {
             0 => drop(lease.complete("").unwrap()),
             1 => drop(lease.fail_for("", DAY * 3).unwrap()),
@@ -17,6 +15,13 @@ fn what_has_expired_goes_and_the_rest_stays() {
             _ => (),
         }
     }
+}
+
+#[test]
+fn what_has_expired_goes_and_the_rest_stays() {
+    let lab = Lab::with(|options| options.sweep_batch(3));
+    let store = lab.create();
+    begin_for_each_end(&store, 20);
     assert_eq!(store.sweep().unwrap().examined, 0);
     lab.clock.advance(DAY);
     assert_eq!(store.sweep().unwrap().removed, 5);
@@ -100,15 +105,7 @@ fn an_empty_store_is_swept_without_a_commit() {
 fn a_preview_counts_what_a_sweep_removes_and_removes_nothing() {
     let lab = Lab::with(|options| options.sweep_batch(3));
     let store = lab.create();
-    for n in 0..40 {
-        let lease = fresh(&store, &n.to_string());
-        match n % 4 {
-            0 => drop(lease.complete("").unwrap()),
-            1 => drop(lease.fail_for("", DAY * 3).unwrap()),
-            2 => lease.checkpoint("held").unwrap(),
-            _ => (),
-        }
-    }
+    begin_for_each_end(&store, 40);
     for (step, removed) in [(MS, 0), (DAY, 10), (LEASE, 10), (DAY * 3, 10)] {
         lab.clock.advance(step);
         let before = store.stats().unwrap();

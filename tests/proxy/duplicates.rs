@@ -1,21 +1,9 @@
 //! The same payment from many clients at the same time.
 
-use super::{Upstream, charged, exchange, payment};
-use crate::{program::Proxy, upstream::Gate};
+use super::{exchange, held_shop, payment};
 use std::{sync::Barrier, thread};
 
 const CLIENTS: usize = 16;
-
-fn held_shop(options: &[&str]) -> (Upstream, Proxy, Gate) {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |request| {
-        held.wait();
-        request.answer(charged(request.number))
-    });
-    let proxy = Proxy::start(&upstream.url(), options);
-    (upstream, proxy, gate)
-}
 
 #[test]
 fn duplicates_that_wait_get_the_one_answer() {

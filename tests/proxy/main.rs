@@ -20,7 +20,7 @@ mod upstream;
 
 use message::exchange;
 use program::Proxy;
-use upstream::{After, Upstream};
+use upstream::{After, Gate, Upstream};
 
 /// A payment, as a client sends it.
 fn payment(key: &str, body: &str) -> String {
@@ -39,4 +39,16 @@ fn shop(options: &[&str]) -> (Upstream, Proxy) {
     let upstream = Upstream::start(|request| request.answer(charged(request.number)));
     let proxy = Proxy::start(&upstream.url(), options);
     (upstream, proxy)
+}
+
+/// The same, with an upstream that answers when the gate is open.
+fn held_shop(options: &[&str]) -> (Upstream, Proxy, Gate) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |request| {
+        held.wait();
+        request.answer(charged(request.number))
+    });
+    let proxy = Proxy::start(&upstream.url(), options);
+    (upstream, proxy, gate)
 }

@@ -1,23 +1,11 @@
 //! A stop in good order.
 
-use super::{Upstream, charged, exchange, payment};
+use super::{exchange, held_shop, payment};
 use crate::{
     message::{PATIENCE, connect},
     program::Proxy,
-    upstream::Gate,
 };
 use std::{io::Write as _, net::TcpStream, thread, time::Instant};
-
-fn held_shop(options: &[&str]) -> (Upstream, Proxy, Gate) {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let upstream = Upstream::start(move |request| {
-        held.wait();
-        request.answer(charged(request.number))
-    });
-    let proxy = Proxy::start(&upstream.url(), options);
-    (upstream, proxy, gate)
-}
 
 /// Waits until nobody is accepted any more.
 fn wait_for_the_door(proxy: &Proxy) {

@@ -25,15 +25,7 @@ fn a_handler_sees_its_attempt_and_can_mark_its_progress() {
 #[test]
 fn the_lease_is_renewed_while_the_handler_works_and_no_longer() {
     let lab = Lab::new();
-    let gate = Gate::default();
-    let opened = gate.clone();
-    let shop = lab.shop_of(&lab.layer(), move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(receipt(charge))
-        }
-    });
+    let (shop, opened) = lab.gated_shop(&lab.layer(), receipt);
     let first = lab.begin(&shop, post("a", "100"));
     for renewals in 1..=9 {
         lab.advance(LEASE / 3);

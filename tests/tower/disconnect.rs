@@ -132,15 +132,7 @@ fn work_that_its_runtime_drops_is_unknown_and_not_run_again() {
 #[test]
 fn a_client_that_leaves_while_it_waits_in_line_disturbs_nobody() {
     let lab = Lab::new();
-    let gate = Gate::default();
-    let opened = gate.clone();
-    let shop = lab.shop_of(&lab.layer().wait(Duration::from_secs(60)), move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(receipt(charge))
-        }
-    });
+    let (shop, opened) = lab.gated_shop(&lab.layer().wait(Duration::from_secs(60)), receipt);
     let first = lab.begin(&shop, post("a", "100"));
     let mut waited = 0;
     {

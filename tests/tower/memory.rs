@@ -42,15 +42,7 @@ fn a_spent_budget_refuses_for_a_while_and_comes_back_whole() {
     let lab = Lab::new();
     let budget = Budget::new(1000);
     let layer = lab.layer().budget(budget.clone()).response_bytes_max(300);
-    let gate = Gate::default();
-    let opened = gate.clone();
-    let shop = lab.shop_of(&layer, move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(receipt(charge))
-        }
-    });
+    let (shop, opened) = lab.gated_shop(&layer, receipt);
     let body = "x".repeat(200);
     let running = lab.begin(&shop, post("a", &body));
     let before = budget.used_bytes();
@@ -102,15 +94,7 @@ fn duplicates_that_wait_keep_nobody_from_running() {
     let lab = Lab::new();
     let budget = Budget::new(1000);
     let layer = lab.layer().budget(budget.clone()).response_bytes_max(300).wait(Duration::from_secs(60));
-    let gate = Gate::default();
-    let opened = gate.clone();
-    let shop = lab.shop_of(&layer, move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(receipt(charge))
-        }
-    });
+    let (shop, opened) = lab.gated_shop(&layer, receipt);
     let body = "x".repeat(100);
     let first = lab.begin(&shop, post("a", &body));
     let mut duplicates: Vec<_> = (0..3).map(|_| send_later(&shop, post("a", &body))).collect();

@@ -19,15 +19,8 @@ fn as_with_flask_a_key_is_demanded_and_replays_and_keys_are_independent() {
 #[test]
 fn as_with_lift_failures_are_stored_and_replays_marked_and_duplicates_told_to_wait() {
     let lab = Lab::new();
-    let gate = Gate::default();
-    let opened = gate.clone();
-    let shop = lab.shop_of(&lab.layer().profile(Profile::Lift), move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(response(402, &format!("declined {charge}")))
-        }
-    });
+    let (shop, opened) =
+        lab.gated_shop(&lab.layer().profile(Profile::Lift), |charge| response(402, &format!("declined {charge}")));
     let first = lab.begin(&shop, post("a", "100"));
     let duplicate = lab.send(&shop, post("a", "100"));
     duplicate.is(409, "idempotency_in_flight");
@@ -43,16 +36,9 @@ fn as_with_lift_failures_are_stored_and_replays_marked_and_duplicates_told_to_wa
 #[test]
 fn as_with_a_redis_lock_only_successes_are_stored_and_a_key_is_derived() {
     let lab = Lab::new();
-    let gate = Gate::default();
-    let opened = gate.clone();
     let layer = lab.layer().recording(Recording::successes()).derive_key();
-    let shop = lab.shop_of(&layer, move |charge, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(response(if charge == 1 { 500 } else { 201 }, &format!("answer {charge}")))
-        }
-    });
+    let (shop, opened) =
+        lab.gated_shop(&layer, |charge| response(if charge == 1 { 500 } else { 201 }, &format!("answer {charge}")));
     let first = lab.begin(&shop, without_key("100"));
     lab.send(&shop, without_key("100")).is(409, "idempotency_in_flight");
     opened.open();

@@ -136,6 +136,23 @@ impl Lab {
         }))
     }
 
+    /// A service that answers when the gate is open.
+    pub fn gated_shop<A>(&self, layer: &IdempotencyLayer<Store>, answer: A) -> (impl Shop + use<A>, Gate)
+    where
+        A: Fn(usize) -> Response<Frames> + Clone + Send + 'static,
+    {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let shop = self.shop_of(layer, move |charge, _| {
+            let (held, answer) = (held.clone(), answer.clone());
+            async move {
+                held.pass().await;
+                Ok(answer(charge))
+            }
+        });
+        (shop, gate)
+    }
+
     /// Sends a request and reads the answer.
     pub fn send(&self, shop: &impl Shop, request: Request<Full<Bytes>>) -> Answer {
         self.try_send(shop, request).unwrap()

@@ -7,9 +7,9 @@ use crate::{
         service::Service,
         target::Target,
     },
+    server::reports::BackedUp,
 };
 use clap::Args;
-use serde::Deserialize;
 use std::path::{PathBuf, absolute};
 
 /// Write a consistent copy to a new file, while the store works.
@@ -25,12 +25,6 @@ pub(in crate::cli) struct Backup {
     to: PathBuf,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    to: String,
-    file_bytes: Option<u64>,
-}
-
 impl Backup {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         // The owner may be in another directory.
@@ -43,8 +37,8 @@ impl Backup {
         if self.target.json {
             return print_json(json);
         }
-        let Report { to, file_bytes } = read(&json)?;
+        let BackedUp { to, file_bytes } = read(&json)?;
         let size = file_bytes.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
-        print(format!("wrote {}{size}\n", escaped(&to)))
+        print(format!("wrote {}{size}\n", escaped(&to.display().to_string())))
     }
 }

@@ -7,9 +7,9 @@ use crate::{
         service::Service,
         target::Target,
     },
+    server::reports::Compacted,
 };
 use clap::Args;
-use serde::Deserialize;
 
 /// Rewrite the file without the space and the bytes of removed records.
 #[derive(Debug, Args)]
@@ -17,12 +17,6 @@ use serde::Deserialize;
 pub(in crate::cli) struct Compact {
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    file_bytes_before: u64,
-    file_bytes: u64,
 }
 
 impl Compact {
@@ -35,7 +29,7 @@ impl Compact {
         if self.target.json {
             return print_json(json);
         }
-        let report: Report = read(&json)?;
+        let report: Compacted = read(&json)?;
         print(format!("{} before, {} now\n", bytes(report.file_bytes_before), bytes(report.file_bytes)))
     }
 }

@@ -8,9 +8,9 @@ use crate::{
         target::Target,
         whole_file::WholeFile,
     },
+    server::reports::Exported,
 };
 use clap::Args;
-use serde::Deserialize;
 use std::{
     io::{self, BufWriter, Write},
     path::PathBuf,
@@ -27,12 +27,6 @@ pub(in crate::cli) struct Export {
     /// The new file, or - for stdout.
     #[arg(default_value = "-")]
     file: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    exported: u64,
-    damaged: u64,
 }
 
 impl Export {
@@ -69,7 +63,7 @@ impl Export {
     }
 }
 
-fn told(report: &Report, tell: impl Fn(String) -> Result<(), Failure>) -> Result<(), Failure> {
+fn told(report: &Exported, tell: impl Fn(String) -> Result<(), Failure>) -> Result<(), Failure> {
     let told = tell(format!("exported {} records", report.exported));
     if report.damaged == 0 {
         return told;

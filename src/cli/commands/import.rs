@@ -7,11 +7,10 @@ use crate::{
         service::{Service, Source},
         target::Target,
     },
-    server::Body,
+    server::{Body, reports::Added},
 };
 use clap::Args;
 use hyper::body::Bytes;
-use serde::Deserialize;
 use std::{
     fs::File,
     io::{self, Read},
@@ -36,13 +35,6 @@ pub(in crate::cli) struct Import {
     file: PathBuf,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    imported: u64,
-    known: u64,
-    conflicts: u64,
-}
-
 impl Import {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let from: Box<dyn Read + Send> = if self.file.as_os_str() == "-" {
@@ -53,7 +45,7 @@ impl Import {
         };
         let mut service = Service::find(&self.target, &Options::new()).await?;
         let json = service.work("/v1/import", Source::Lines(lines(from)), Bar::counting("importing"), |_| Ok(())).await?;
-        let report: Report = read(&json)?;
+        let report: Added = read(&json)?;
         if report.conflicts > 0 {
             let conflicts = report.conflicts;
             note(format_args!("{conflicts} records were left out: the store uses their keys for something else"));
@@ -61,7 +53,7 @@ impl Import {
         if self.target.json {
             return print_json(json);
         }
-        let Report { imported, known, conflicts } = report;
+        let Added { imported, known, conflicts } = report;
         print(format!("imported {imported} records, {known} were known already, {conflicts} left out\n"))
     }
 }

@@ -34,9 +34,9 @@ use super::{
     output::Bar,
     service::{Service, Source},
 };
+use crate::{Clock as _, SystemClock};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Has work done that has a report and nothing else.
 async fn work(service: &mut Service, path: &str, order: Value, doing: &'static str) -> Result<String, Failure> {
@@ -53,6 +53,5 @@ fn read<T: DeserializeOwned>(json: impl AsRef<[u8]>) -> Result<T, Failure> {
 
 /// Milliseconds since the epoch.
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    SystemClock::new().wall().as_millis()
 }

@@ -7,9 +7,9 @@ use crate::{
         service::Service,
         target::Target,
     },
+    server::reports::Swept,
 };
 use clap::Args;
-use serde::Deserialize;
 
 /// Remove expired records now.
 #[derive(Debug, Args)]
@@ -22,12 +22,6 @@ pub(in crate::cli) struct Sweep {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    removed: u64,
-    paused: bool,
-}
-
 impl Sweep {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let mut service = Service::find(&self.target, &Options::new()).await?;
@@ -37,7 +31,7 @@ impl Sweep {
         } else {
             service.post("/v1/sweep", &nothing).await?.to_vec()
         };
-        let report: Report = read(&json)?;
+        let report: Swept = read(&json)?;
         if report.paused {
             note("the wall clock leapt ahead and is not believed yet, so nothing is removed: check the clock");
         }

@@ -7,9 +7,9 @@ use crate::{
         service::Service,
         target::Target,
     },
+    server::reports::Verified,
 };
 use clap::Args;
-use serde::Deserialize;
 
 /// Check every record.
 #[derive(Debug, Args)]
@@ -22,30 +22,12 @@ pub(in crate::cli) struct Verify {
     target: Target,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    is_sound: bool,
-    records: u64,
-    bytes: u64,
-    damaged: u64,
-    damaged_keys: Vec<Option<Named>>,
-    unindexed: u64,
-    astray: u64,
-    counts_match: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    scope: String,
-    key: String,
-}
-
 impl Verify {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let mut service = Service::find(&self.target, &Options::new()).await?;
         let json = work(&mut service, "/v1/verify", serde_json::json!({}), "verifying").await?;
-        let report: Report = read(&json)?;
-        let printed = if self.target.json { print_json(&json) } else { print(report.shown()) };
+        let report: Verified = read(&json)?;
+        let printed = if self.target.json { print_json(&json) } else { print(shown(&report)) };
         match printed {
             // Nobody has heard it, and no news is not good news.
             Err(Failure::ReaderGone) => Err(Failure::new("whoever reads the report went away before its end")),
@@ -54,29 +36,27 @@ impl Verify {
     }
 }
 
-impl Report {
-    fn shown(&self) -> String {
-        let counts = match self.counts_match {
-            Some(true) => "match",
-            Some(false) => "do not match: export and import into a new store",
-            None => "not compared: the store changed meanwhile, or is damaged",
-        };
-        let mut text = facts(&[
-            ("result", if self.is_sound { "sound" } else { "DAMAGED" }.to_owned()),
-            ("records", self.records.to_string()),
-            ("size", bytes(self.bytes)),
-            ("damaged", self.damaged.to_string()),
-            ("unindexed", self.unindexed.to_string()),
-            ("astray", self.astray.to_string()),
-            ("counts", counts.to_owned()),
-        ]);
-        if !self.damaged_keys.is_empty() {
-            text += "\nDamaged, and used for as long as they are there:\n";
-        }
-        for named in &self.damaged_keys {
-            let named = named.as_ref().map(|named| format!("{}  {}", escaped(&named.scope), escaped(&named.key)));
-            text.extend(["  ", named.as_deref().unwrap_or("(the key itself cannot be read)"), "\n"]);
-        }
-        text
+fn shown(report: &Verified) -> String {
+    let counts = match report.counts_match {
+        Some(true) => "match",
+        Some(false) => "do not match: export and import into a new store",
+        None => "not compared: the store changed meanwhile, or is damaged",
+    };
+    let mut text = facts(&[
+        ("result", if report.is_sound { "sound" } else { "DAMAGED" }.to_owned()),
+        ("records", report.records.to_string()),
+        ("size", bytes(report.bytes)),
+        ("damaged", report.damaged.to_string()),
+        ("unindexed", report.unindexed.to_string()),
+        ("astray", report.astray.to_string()),
+        ("counts", counts.to_owned()),
+    ]);
+    if !report.damaged_keys.is_empty() {
+        text += "\nDamaged, and used for as long as they are there:\n";
     }
+    for named in &report.damaged_keys {
+        let named = named.as_ref().map(|named| format!("{}  {}", escaped(&named.scope), escaped(&named.key)));
+        text.extend(["  ", named.as_deref().unwrap_or("(the key itself cannot be read)"), "\n"]);
+    }
+    text
 }

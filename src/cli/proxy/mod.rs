@@ -6,22 +6,21 @@ mod tasks;
 
 pub(super) use args::Proxy;
 
-use super::{failure::Failure, offered::Offered, output::note, second_signal, token};
-use crate::{
-    Store,
-    server::{
-        Api, Guard, Limits, Listener,
-        proxy::{self, Admin},
-        serve,
-    },
+use super::{
+    failure::Failure,
+    hosting::{self, close},
+    offered::Offered,
+    output::note,
+    signals::{STOP, Signals},
 };
-use std::{fmt::Write as _, io::Write as _, net::SocketAddr, sync::Arc};
+use crate::server::{
+    Api, Guard, Limits, Listener,
+    proxy::{self, Admin},
+    serve,
+};
+use std::{fmt::Write as _, net::SocketAddr, sync::Arc};
 use tasks::Tasks;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 const SHARED: &str = "idemstore: notice: all clients share their keys; to keep them apart, give --scope-header with a header that says who sends a request, and that stays the same over its retries";
 
@@ -29,18 +28,13 @@ impl Proxy {
     /// Runs until it is told to stop.
     pub(super) fn run(self) -> Result<(), Failure> {
         self.check()?;
-        let guard = match &self.token_file {
-            Some(path) => Guard::with_token(token::read(path)?),
-            None => Guard::open(),
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.serve(guard))
+        let guard = hosting::guard("--admin-listen", self.admin_listen, self.token_file.as_deref())?;
+        hosting::run(self.serve(guard))
     }
 
     async fn serve(self, guard: Guard) -> Result<(), Failure> {
         // Before anything is announced: whoever sees the line may send the signal at once.
-        let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        second_signal::ends_at_once(&[SignalKind::terminate(), SignalKind::interrupt()]);
+        let mut signals = Signals::hear(STOP)?;
         let (stopping, is_stopping) = watch::channel(false);
         let store = self.options().open(&self.db)?;
         let api = Api::new(store.clone()).guard(guard);
@@ -68,7 +62,7 @@ impl Proxy {
             async move { proxy.answer(request).await }
         };
         let stop = async {
-            tokio::select! { _ = terminated.recv() => (), _ = interrupted.recv() => () }
+            signals.next().await;
             ending.send_replace(true);
         };
         serve(vec![public], limits, answer, stop).await;
@@ -93,9 +87,7 @@ impl Proxy {
             // Writing to a string does not fail.
             let _ = writeln!(lines, "admin on http://{}", address(admin, asked));
         }
-        let mut out = std::io::stdout().lock();
-        // Whoever closed it does not wait for the lines.
-        let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        hosting::announce(&lines);
     }
 }
 
@@ -109,8 +101,4 @@ async fn administer(listener: Listener, api: Api, mut is_stopping: watch::Receiv
     // The other side gone is a stop as well.
     let stop = async { drop(is_stopping.wait_for(|is_stopping| *is_stopping).await) };
     serve(vec![listener], Limits::new(), answer, stop).await;
-}
-
-async fn close(store: Store) -> Result<(), Failure> {
-    Ok(tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)??)
 }

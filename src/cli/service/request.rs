@@ -5,8 +5,8 @@ use crate::{cli::failure::Failure, server::Body};
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 
 /// As `application/problem+json` has them.
 #[derive(Deserialize)]
@@ -21,22 +21,17 @@ impl From<Problem> for Failure {
     }
 }
 
+/// Everything but what RFC 3986 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Returns a path with a query of those names that have a value.
 pub(in crate::cli) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
     let mut whole = path.to_owned();
     let given = pairs.iter().filter_map(|(name, value)| value.map(|value| (name, value)));
     for (number, (name, value)) in given.enumerate() {
         whole.push(if number == 0 { '?' } else { '&' });
-        whole.push_str(name);
-        whole.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                whole.push(char::from(byte));
-            } else {
-                // Writing to a string does not fail.
-                let _ = write!(whole, "%{byte:02X}");
-            }
-        }
+        whole.extend([name, "="]);
+        whole.extend(utf8_percent_encode(value, ESCAPED));
     }
     whole
 }

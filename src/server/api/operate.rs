@@ -1,7 +1,7 @@
 //! What an operator does to a store.
 
 use super::{
-    super::{Body, Problem},
+    super::{Body, Problem, reports::Swept},
     Api,
     fields::{NoFields, ResolveFields, ResolveOutcome, check_length, parse},
     show::json,
@@ -14,13 +14,6 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct ResolvedAnswer {
     state: &'static str,
-}
-
-#[derive(Serialize)]
-struct SweptAnswer {
-    examined: u64,
-    removed: u64,
-    paused: bool,
 }
 
 impl Api {
@@ -54,11 +47,6 @@ impl Api {
         if !body.trim_ascii().is_empty() {
             let NoFields {} = parse(&body)?;
         }
-        self.blocking(|store| {
-            let report = store.sweep()?;
-            let answer = SweptAnswer { examined: report.examined, removed: report.removed, paused: report.paused };
-            json(StatusCode::OK, &answer)
-        })
-        .await
+        self.blocking(|store| json(StatusCode::OK, &Swept::from(store.sweep()?))).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lines::Reporter;
 use crate::{
-    Error, ErrorKind, ListFilter, Result, Store,
+    Error, ErrorKind, ListFilter, Progress, Result, Store,
     limits::{LIST_RECORDS_MAX, SCOPE_BYTES_MAX},
 };
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub(super) fn run(store: &Store, order: &Order, reporter: &mut Reporter) -> Resu
             found.scopes.truncate(SCOPES_MAX);
             return Ok(found);
         }
-        if reporter.tell_records(looked_at, total).is_break() {
+        if reporter.tell(Progress { records: looked_at, total }).is_break() {
             return Err(Error::new(ErrorKind::Stopped, "the client went away"));
         }
     }

@@ -98,15 +98,6 @@ impl Reporter {
         }
         ControlFlow::Continue(())
     }
-
-    /// As [`tell`](Self::tell), for work that has no [`Progress`] of its own.
-    pub(super) fn tell_records(&mut self, records: u64, total: u64) -> ControlFlow<()> {
-        if self.lines.is_closed() {
-            return ControlFlow::Break(());
-        }
-        let _ = self.lines.try_send(Ok(line(&Line::<()>::Progress { records, total })));
-        ControlFlow::Continue(())
-    }
 }
 
 impl Records<'_> {

@@ -6,10 +6,9 @@
 
 mod find;
 mod lines;
-mod reports;
 mod upload;
 
-use super::{Body, Problem, read};
+use super::{Body, Problem, read, reports};
 use crate::{Store, limits::KEY_ID_BYTES_MAX};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};

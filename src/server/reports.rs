@@ -1,57 +1,57 @@
-//! What long work reports at its end, as JSON.
+//! What work on the whole store reports at its end, as JSON: written by the server, read by the commands.
 
 use crate::{ExportReport, ImportReport, Key, SweepReport, VerifyReport};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-#[derive(Serialize)]
-pub(super) struct Verified {
-    is_sound: bool,
-    records: u64,
-    bytes: u64,
-    damaged: u64,
-    damaged_keys: Vec<Option<Named>>,
-    unindexed: u64,
-    astray: u64,
-    counts_match: Option<bool>,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Verified {
+    pub(crate) is_sound: bool,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) damaged: u64,
+    pub(crate) damaged_keys: Vec<Option<Named>>,
+    pub(crate) unindexed: u64,
+    pub(crate) astray: u64,
+    pub(crate) counts_match: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct Named {
-    scope: String,
-    key: String,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Named {
+    pub(crate) scope: String,
+    pub(crate) key: String,
 }
 
-#[derive(Serialize)]
-pub(super) struct BackedUp {
-    to: PathBuf,
-    file_bytes: Option<u64>,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct BackedUp {
+    pub(crate) to: PathBuf,
+    pub(crate) file_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Compacted {
-    pub(super) file_bytes_before: u64,
-    pub(super) file_bytes: u64,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Compacted {
+    pub(crate) file_bytes_before: u64,
+    pub(crate) file_bytes: u64,
 }
 
-#[derive(Serialize)]
-pub(super) struct Exported {
-    exported: u64,
-    damaged: u64,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Exported {
+    pub(crate) exported: u64,
+    pub(crate) damaged: u64,
 }
 
-#[derive(Serialize)]
-pub(super) struct Added {
-    imported: u64,
-    known: u64,
-    conflicts: u64,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Added {
+    pub(crate) imported: u64,
+    pub(crate) known: u64,
+    pub(crate) conflicts: u64,
 }
 
-#[derive(Serialize)]
-pub(super) struct Swept {
-    examined: u64,
-    removed: u64,
-    paused: bool,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Swept {
+    pub(crate) examined: u64,
+    pub(crate) removed: u64,
+    pub(crate) paused: bool,
 }
 
 impl From<VerifyReport> for Verified {
@@ -71,7 +71,7 @@ impl From<VerifyReport> for Verified {
 }
 
 impl BackedUp {
-    pub(super) fn new(to: PathBuf) -> Self {
+    pub(crate) fn new(to: PathBuf) -> Self {
         let file_bytes = std::fs::metadata(&to).ok().map(|found| found.len());
         Self { to, file_bytes }
     }
