@@ -2,7 +2,14 @@ use crate::{
     Error, Result,
     limits::{KEY_ID_BYTES_MAX, SCOPE_BYTES_MAX},
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::{Arc, LazyLock},
+};
+
+/// Random, so that nobody can choose ids whose hashes collide.
+static HASHING: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The required namespace of a [`Key`]: who asks (the principal) and for what (the endpoint).
 ///
@@ -32,10 +39,12 @@ pub struct Scope(Arc<str>);
 /// assert_ne!(Key::new("ab", "c")?, Key::new("a", "bc")?);
 /// # Ok::<(), idemstore::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Eq, PartialOrd, Ord)]
 pub struct Key {
     scope: Scope,
     id: Arc<str>,
+    /// Of both. On its way through the store a key is looked up some thirty times.
+    hash: u64,
 }
 
 impl Scope {
@@ -76,6 +85,11 @@ impl Key {
     pub fn id(&self) -> &str {
         &self.id
     }
+
+    /// Returns a number that is the key's own in this process.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 impl Scope {
@@ -87,9 +101,21 @@ impl Scope {
         let id = id.as_ref();
         match id.len() {
             0 => Err(Error::invalid(format!("key id is empty: give 1 to {KEY_ID_BYTES_MAX} bytes"))),
-            1..=KEY_ID_BYTES_MAX => Ok(Key { scope: self.clone(), id: id.into() }),
+            1..=KEY_ID_BYTES_MAX => Ok(Key { scope: self.clone(), id: id.into(), hash: HASHING.hash_one((&*self.0, id)) }),
             len => Err(Error::invalid(format!("key id has {len} bytes: give 1 to {KEY_ID_BYTES_MAX}"))),
         }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.id == other.id && self.scope == other.scope
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 

@@ -105,6 +105,7 @@ mod interface;
 pub mod json;
 mod keep_alive;
 mod key;
+mod keyed;
 mod lease;
 pub mod limits;
 mod list;

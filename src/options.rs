@@ -200,7 +200,8 @@ impl Options {
         self
     }
 
-    /// Sets the page cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set.
+    /// Sets the cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set. Three quarters of it are for pages, the rest for the checks of
+    /// pages.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.settings.cache_bytes = bytes;
         self

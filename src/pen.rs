@@ -161,7 +161,7 @@ impl Pen {
     ) -> (T, Result<(), ApplyError>) {
         let started = shared.clock().monotonic();
         let admission = Admission { counts: shared.storage.counts(), refuse_new: self.low_space.is_some() };
-        let mut draft = Plan::new(&shared.storage, &shared.settings, now, shared.storage.next_token(), admission);
+        let mut draft = Plan::new(&shared.storage, &shared.settings, now, admission, commands);
         let planned = plan(&mut draft);
         let Some(changes) = draft.into_batch() else { return (planned, Ok(())) };
         let applied = shared.storage.apply(changes);

@@ -3,6 +3,7 @@
 
 use crate::{
     Error, ErrorKind, FencingToken, Key, OutcomeKind, Result, Scope,
+    keyed::Keyed,
     limits::{BATCH_BYTES_MAX, TOKEN_MAX},
     options::Settings,
     queue::{Request, SweepStep},
@@ -10,7 +11,6 @@ use crate::{
     storage::{Batch, Before, Counts, Due, DueEntry, KeyChange, NewAuditRow, Seen, Storage, StorageError},
     transition::{self, Answer, Change, Command, Decision, Now},
 };
-use std::collections::BTreeMap;
 
 /// Decides commands one after the other; each sees what the ones before it did.
 pub(crate) struct Plan<'r> {
@@ -18,7 +18,7 @@ pub(crate) struct Plan<'r> {
     settings: &'r Settings,
     now: Now,
     admission: Admission,
-    slots: BTreeMap<Key, Slot>,
+    slots: Keyed<Slot>,
     first_token: u64,
     next_token: u64,
     /// By how many records.
@@ -45,14 +45,15 @@ struct Slot {
 }
 
 impl<'r> Plan<'r> {
-    pub(crate) fn new(storage: &'r Storage, settings: &'r Settings, now: Now, next_token: u64, admission: Admission) -> Self {
-        let (slots, audit, stale) = Default::default();
+    pub(crate) fn new(storage: &'r Storage, settings: &'r Settings, now: Now, admission: Admission, commands: usize) -> Self {
+        let next_token = storage.next_token();
+        let (audit, stale) = Default::default();
         Self {
             storage,
             settings,
             now,
             admission,
-            slots,
+            slots: Keyed::with_capacity(commands),
             first_token: next_token,
             next_token,
             grown: 0,
@@ -128,7 +129,7 @@ impl<'r> Plan<'r> {
     }
 
     fn free_damaged(&mut self, key: &Key) -> Answer {
-        self.slots.insert(key.clone(), Slot { before: Before::Damaged, current: None, changed: true });
+        self.slots.insert(key, Slot { before: Before::Damaged, current: None, changed: true });
         Answer::Resolved { token: FencingToken::new(0) }
     }
 
@@ -220,20 +221,20 @@ impl<'r> Plan<'r> {
     }
 
     fn load(&mut self, key: &Key, seen: Option<&Seen>) -> Result<()> {
-        if !self.slots.contains_key(key) {
+        if !self.slots.contains(key) {
             let current = self.storage.get_since(key, seen).map_err(|error| damaged(key, error))?;
             self.loaded_bytes += current.as_ref().map_or(0, |record| record.payload.len());
             let before = current.clone().map_or(Before::Absent, Before::Present);
-            self.slots.insert(key.clone(), Slot { before, current, changed: false });
+            self.slots.insert(key, Slot { before, current, changed: false });
         }
         Ok(())
     }
 
     /// Returns what has to become durable; `None` if nothing does.
     pub(crate) fn into_batch(self) -> Option<Batch> {
-        let touched = self.slots.into_iter().filter(|(_, slot)| slot.changed);
+        let touched = self.slots.into_rows().into_iter().filter(|(_, slot)| slot.changed);
         let changes = touched.map(|(key, slot)| (key, KeyChange { before: slot.before, after: slot.current }));
-        let changes: BTreeMap<_, _> = changes.filter(|(_, change)| !change.is_nothing()).collect();
+        let changes: Vec<_> = changes.filter(|(_, change)| !change.is_nothing()).collect();
         // A key that was granted and freed within the batch leaves no record, but its token must not be given again.
         let nothing = changes.is_empty() && self.audit.is_empty() && self.stale.is_empty() && self.next_token == self.first_token;
         let (audit, stale, next_token) = (self.audit, self.stale, self.next_token);

@@ -2,16 +2,14 @@
 
 use crate::{
     Error, ErrorKind, Key, Result,
+    keyed::KeyMap,
     limits::WAITERS_MAX,
     sync::{
         Mutex,
         promise::{Fulfil, Promise, promise},
     },
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 /// Who waits for which key. A caller joins *before* it asks for the key's state, so an end between its question and its
 /// wait is not missed.
@@ -20,7 +18,7 @@ pub(crate) struct Waiters(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    by_key: HashMap<Key, BTreeMap<u64, Fulfil<()>>>,
+    by_key: KeyMap<BTreeMap<u64, Fulfil<()>>>,
     count: usize,
     next_id: u64,
 }

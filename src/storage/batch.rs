@@ -2,7 +2,6 @@
 
 use super::{DueEntry, bytes_of};
 use crate::{FencingToken, Key, OutcomeKind, Timestamp, record::Record};
-use std::collections::BTreeMap;
 
 /// What a batch and each of its changes take in the journal at most, beside keys and payloads.
 const BATCH_HEAD_BYTES: usize = 256;
@@ -11,7 +10,8 @@ const CHANGE_HEAD_BYTES: usize = 256;
 /// What one commit makes durable.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) changes: BTreeMap<Key, KeyChange>,
+    /// Each key once.
+    pub(crate) changes: Vec<(Key, KeyChange)>,
     pub(crate) audit: Vec<NewAuditRow>,
     /// Index entries that belong to no record.
     pub(crate) stale: Vec<DueEntry>,
@@ -60,7 +60,7 @@ pub(crate) struct NewAuditRow {
 
 /// What a batch takes in the journal at most.
 pub(super) fn bytes_at_most(batch: &Batch) -> usize {
-    let of_change = |(key, change): (&Key, &KeyChange)| {
+    let of_change = |(key, change): &(Key, KeyChange)| {
         let record = change.after.as_ref().map_or(0, |record| bytes_of(0, record));
         CHANGE_HEAD_BYTES + key.scope().as_str().len() + key.id().len() + record
     };

@@ -217,7 +217,7 @@ pub(super) mod tests {
             spawn, yield_now,
         },
     };
-    use std::{collections::BTreeMap, time::Duration};
+    use std::time::Duration;
 
     pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -260,7 +260,7 @@ pub(super) mod tests {
             payload: payload.into(),
         };
         let change = KeyChange { before: Before::Absent, after: Some(record) };
-        let changes = BTreeMap::from([(key(id), change)]);
+        let changes = vec![(key(id), change)];
         storage.apply(Batch { changes, audit: vec![], stale: vec![], next_token: token + 1, now: NOW }).unwrap();
     }
 
@@ -347,7 +347,7 @@ pub(super) mod tests {
         let storage = open(&MemoryDisk::new(), OpenMode::New);
         let apply = |audit| {
             let next_token = storage.next_token();
-            storage.apply(Batch { changes: BTreeMap::new(), audit, stale: vec![], next_token, now: NOW }).unwrap();
+            storage.apply(Batch { changes: vec![], audit, stale: vec![], next_token, now: NOW }).unwrap();
         };
         apply((0..ROWS).map(|_| row()).collect());
         storage.settle_all().unwrap();

@@ -22,14 +22,9 @@ impl CheckKey {
         Self(blake3::derive_key("idemstore 2026-11-21 value check v1", store))
     }
 
-    /// For the blocks of the file.
-    pub(crate) fn for_blocks(store: &StoreId) -> Self {
-        Self(blake3::derive_key("idemstore 2026-11-21 block check v1", store))
-    }
-
     /// For the hashes by which filters know keys.
     pub(crate) fn for_filters(store: &StoreId) -> Self {
-        Self(blake3::derive_key("idemstore 2026-11-21 filter hash v1", store))
+        Self(blake3::derive_key("idemstore 2026-11-21 filter hash v2", store))
     }
 
     /// For the frames of one generation of the journal.
@@ -44,8 +39,14 @@ impl CheckKey {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(body).update(binding).update(&(binding.len() as u64).to_le_bytes());
         let mut check = [0; CHECK_BYTES];
-        hasher.finalize_xof().fill(&mut check);
+        check.copy_from_slice(&hasher.finalize().as_bytes()[..CHECK_BYTES]);
         check
+    }
+
+    /// Computes a hash of `bytes` that nobody without the key can foresee.
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        let hash = blake3::keyed_hash(&self.0, bytes);
+        hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     /// Puts the check before the body.
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(key.open(b"here", &frame), Some(&b"body"[..]));
         assert_eq!(key.open(b"there", &frame), None);
         assert_eq!(CheckKey::for_values(&[2; 16]).open(b"here", &frame), None);
-        assert_eq!(CheckKey::for_blocks(&[1; 16]).open(b"here", &frame), None);
+        assert_eq!(CheckKey::for_filters(&[1; 16]).open(b"here", &frame), None);
         for length in 0..frame.len() {
             assert_eq!(key.open(b"here", &frame[..length]), None);
         }

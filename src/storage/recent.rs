@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     Key, Timestamp,
+    keyed::KeyMap,
     record::{Record, State},
     sync::RwLock,
 };
 use std::{
-    collections::{BinaryHeap, HashMap},
+    collections::BinaryHeap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -54,7 +55,7 @@ pub(crate) struct Slot {
 }
 
 /// The keys of one generation, or a part of them.
-pub(crate) type Slots = HashMap<Key, Slot>;
+pub(crate) type Slots = KeyMap<Slot>;
 
 /// The keys of all three generations.
 #[derive(Debug)]
@@ -247,11 +248,9 @@ impl Recent {
     }
 
     fn shard(&self, key: &Key) -> &RwLock<Shard> {
-        // The end of an id varies most. Whoever makes all keys fall into one shard makes only the lock less effective.
-        let id = key.id().as_bytes();
-        let tail = &id[id.len().saturating_sub(8)..];
-        let mixed = tail.iter().fold(0usize, |mixed, &byte| mixed.wrapping_mul(31).wrapping_add(byte.into()));
-        &self.shards[mixed % SHARDS]
+        // Other bits than those by which a map finds its place.
+        let shard = usize::try_from(key.hash() >> 32).unwrap_or_default() % SHARDS;
+        &self.shards[shard]
     }
 }
 

@@ -239,13 +239,14 @@ mod tests {
             OpenMode,
             checkpoint::tests::{NOW, assert_survives, open, put},
             disk::MemoryDisk,
+            run::MERGED_RUNS,
         },
     };
 
     #[test]
     fn a_checkpoint_passes_between_two_steps_of_a_merge() {
-        const RUNS: usize = 4;
-        const KEYS: usize = 20;
+        const RUNS: usize = MERGED_RUNS;
+        const KEYS: usize = 10;
         let (disk, payload) = (MemoryDisk::new(), vec![7; 4096]);
         let storage = open(&disk, OpenMode::New);
         let mut ids: Vec<String> = (0..RUNS * KEYS).map(|number| format!("{number:03}")).collect();

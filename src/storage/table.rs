@@ -5,7 +5,7 @@
 //! allocator's state (quick repair), so that an open after a crash need not walk the file.
 
 use super::{
-    blocks::{Blocks, Health, has_problem, take_problem},
+    blocks::{Blocks, Health, has_problem, shares_of, take_problem},
     caught::catching,
     codec::encode_record,
     disk::DiskFile,
@@ -131,8 +131,9 @@ impl Table {
 
     fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
         let health = Arc::new(Health::default());
-        let blocks = Blocks::new(file, CheckKey::for_blocks(id), health.clone());
-        let db = guarded(|| Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(blocks)?))?;
+        let (pages_bytes, checks_bytes) = shares_of(cache_bytes);
+        let blocks = Blocks::new(file, id, checks_bytes, health.clone());
+        let db = guarded(|| Ok(Database::builder().set_cache_size(pages_bytes).create_with_backend(blocks)?))?;
         let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
         let (catalog, latest, in_flight) = Default::default();
         Ok(Self { db: Some(db), health, values, hashes, catalog, latest, in_flight })

@@ -11,3 +11,6 @@ pub(crate) use native::*;
 mod model;
 #[cfg(shuttle)]
 pub(crate) use model::*;
+
+/// A lock for what redb calls while it holds locks of its own, of which the model checker knows nothing. It never switches there.
+pub(crate) use parking_lot::Mutex as BelowRedb;

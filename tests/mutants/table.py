@@ -19,7 +19,7 @@ STORAGE = "src/storage/mod.rs"
 COPY = "src/storage/copy.rs"
 OWNER = "src/storage/owner.rs"
 STEP = "src/storage/run/step.rs"
-BLOCKS = "src/storage/blocks.rs"
+BLOCKS = "src/storage/blocks/mod.rs"
 FRAME = "src/storage/frame.rs"
 
 POWER_LOSS = "power_loss::acknowledged"

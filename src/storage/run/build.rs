@@ -110,7 +110,7 @@ impl Info {
 
 /// The hash by which filters know a key.
 pub(crate) fn hash_of(check: &CheckKey, storage_key: &[u8]) -> u64 {
-    check.check(&[], storage_key).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    check.hash(storage_key)
 }
 
 /// Reads fences: how many entries each chunk has, and its first key.

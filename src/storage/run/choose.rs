@@ -5,9 +5,9 @@ use crate::Timestamp;
 use std::collections::BTreeSet;
 
 /// How many runs become one.
-const MERGED_RUNS: usize = 4;
+pub(crate) const MERGED_RUNS: usize = 8;
 /// Runs together longer than this are left alone: their merge needs as much space again, and 16 bytes of memory for each record.
-const MERGED_BYTES_MAX: u64 = 128 * 1024 * 1024;
+const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How thorough a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

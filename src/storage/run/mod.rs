@@ -17,6 +17,8 @@ mod write;
 
 pub(crate) use build::{Built, OnChunk, RunBuilder, fences, hash_of};
 pub(crate) use catalog::{Catalog, CatalogChange, Run};
+#[cfg(test)]
+pub(crate) use choose::MERGED_RUNS;
 pub(crate) use choose::Thorough;
 pub(crate) use chunk::{Chunk, Entry};
 pub(crate) use cursor::{MergedRuns, chunk_key, find, run_of};

@@ -43,7 +43,7 @@ fn pay(desk: &mut Desk) {
     desk.book.remove(&number);
 }
 
-/// After how many payments the next one makes four runs one.
+/// After how many payments the next one comes with a merge.
 fn payments_before_a_merge() -> usize {
     let mut desk = Desk::new();
     (0..1000).find(|_| syncs_of(&mut desk, |desk| desk.pay(PAYLOAD_BYTES)) >= SYNCS_OF_A_REWRITE).unwrap()

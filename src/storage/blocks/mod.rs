@@ -11,77 +11,45 @@
 //! the commit is synced, nobody reads either. Its header is the exception: it is overwritten in place. It therefore shares a
 //! single 512-byte sector with its check, and sectors are assumed to be written whole.
 
+mod checks;
+mod health;
+mod layout;
+
+pub(crate) use checks::BlockCheck;
+pub(crate) use health::Health;
+pub use health::IoCounts;
+
 use super::{
     disk::DiskFile,
     error::StorageError,
-    frame::{CHECK_BYTES, CheckKey},
+    frame::{CHECK_BYTES, StoreId},
 };
+use checks::Checks;
+use layout::{block_bytes, logical_len, physical_len, position_of, runs, whole_blocks};
 use std::{
     cell::RefCell,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-const BLOCK_BYTES: u64 = 4096;
-const GROUP_BLOCKS: u64 = 256;
 const SECTOR_BYTES: usize = 512;
 const HEADER_BYTES_MAX: usize = SECTOR_BYTES - CHECK_BYTES;
-const CHECK_STEP: u64 = CHECK_BYTES as u64;
 /// What redb sees of a block that is not sound.
 const DAMAGED: u8 = 0xFF;
+
+/// Divides a cache: what is for redb's pages, and what is for checks.
+pub(crate) fn shares_of(cache_bytes: usize) -> (usize, usize) {
+    let checks = checks::share_of(cache_bytes);
+    (cache_bytes - checks, checks)
+}
 
 /// What redb sees as its file.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     file: Arc<dyn DiskFile>,
-    check: CheckKey,
+    check: BlockCheck,
+    checks: Checks,
     health: Arc<Health>,
-}
-
-/// What happened to the file underneath, for those who have to explain a failure of redb. Shared by all that is open on it.
-#[derive(Debug, Default)]
-pub(crate) struct Health {
-    damaged_reads: AtomicU64,
-    syncs: AtomicU64,
-    bytes_written: AtomicU64,
-    reads: AtomicU64,
-    /// A sync failed: what the disk holds is unknown, and a second sync would lie (the kernel drops the error with the pages).
-    sync_failed: AtomicBool,
-    /// The file was opened anew; whatever still holds this handle must not touch it.
-    retired: AtomicBool,
-}
-
-impl Health {
-    pub(crate) fn sync_failed(&self) -> bool {
-        self.sync_failed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn io(&self) -> IoCounts {
-        IoCounts {
-            syncs: self.syncs.load(Ordering::Relaxed),
-            bytes_written: self.bytes_written.load(Ordering::Relaxed),
-            reads: self.reads.load(Ordering::Relaxed),
-            damaged_reads: self.damaged_reads.load(Ordering::Relaxed),
-        }
-    }
-
-    fn check_usable(&self) -> io::Result<()> {
-        if self.sync_failed() || self.is_retired() {
-            return Err(io::Error::other("the file takes no further operation"));
-        }
-        Ok(())
-    }
 }
 
 thread_local! {
@@ -113,35 +81,10 @@ fn failed(error: io::Error) -> io::Error {
     kind.into()
 }
 
-/// What was done to files since they were opened. These do not drift with the speed of the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IoCounts {
-    /// Calls that made written data durable.
-    pub syncs: u64,
-    /// Bytes handed to the operating system.
-    pub bytes_written: u64,
-    /// Reads that the cache could not serve.
-    pub reads: u64,
-    /// Reads of blocks that were damaged or unreadable.
-    pub damaged_reads: u64,
-}
-
-impl std::ops::Add for IoCounts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            syncs: self.syncs + other.syncs,
-            bytes_written: self.bytes_written + other.bytes_written,
-            reads: self.reads + other.reads,
-            damaged_reads: self.damaged_reads + other.damaged_reads,
-        }
-    }
-}
-
 impl Blocks {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, check: CheckKey, health: Arc<Health>) -> Self {
-        Self { file, check, health }
+    /// Takes up to `checks_bytes` of memory for checks.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, store: &StoreId, checks_bytes: usize, health: Arc<Health>) -> Self {
+        Self { checks: Checks::new(file.clone(), checks_bytes), file, check: BlockCheck::new(store), health }
     }
 
     fn read_header(&self, into: &mut [u8]) -> io::Result<()> {
@@ -151,7 +94,7 @@ impl Blocks {
         let Some(wanted) = header.get(..into.len()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        if *check != self.check.check(&0u64.to_le_bytes(), header) {
+        if *check != self.check.of(0, header) {
             note(StorageError::Damaged("the file's header block does not match its check".into()));
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -168,7 +111,7 @@ impl Blocks {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         place.copy_from_slice(header);
-        let check = self.check.check(&0u64.to_le_bytes(), &sector[..HEADER_BYTES_MAX]);
+        let check = self.check.of(0, &sector[..HEADER_BYTES_MAX]);
         sector[HEADER_BYTES_MAX..].copy_from_slice(&check);
         self.write_at(position_of(0), &sector)
     }
@@ -180,11 +123,13 @@ impl Blocks {
         for run in runs(first, rest.len()) {
             let (data, later) = std::mem::take(&mut rest).split_at_mut(run.bytes());
             rest = later;
-            let mut checks = vec![0; run.checks_bytes()];
             self.file.read_at(position_of(run.first), data)?;
-            self.file.read_at(position_of_check(run.first), &mut checks)?;
-            let blocks = data.chunks(block_bytes()).zip(checks.chunks(CHECK_BYTES)).zip(run.first..);
-            sound &= blocks.into_iter().all(|((data, check), block)| *check == self.check.check(&block.to_le_bytes(), data));
+            let mut blocks = data.chunks(block_bytes()).zip(run.first..);
+            let is_sound = |checks: &[u8]| {
+                let mut checks = checks.chunks(CHECK_BYTES);
+                blocks.all(|(data, block)| checks.next().is_some_and(|check| *check == self.check.of(block, data)))
+            };
+            sound &= self.checks.with(&run, is_sound)?;
         }
         Ok(sound)
     }
@@ -194,12 +139,10 @@ impl Blocks {
         for run in runs(first, data.len()) {
             let (data, later) = rest.split_at(run.bytes());
             rest = later;
-            let mut checks = Vec::with_capacity(run.checks_bytes());
-            for (data, block) in data.chunks(block_bytes()).zip(run.first..) {
-                checks.extend_from_slice(&self.check.check(&block.to_le_bytes(), data));
-            }
+            let blocks = data.chunks(block_bytes()).zip(run.first..);
+            let checks: Vec<u8> = blocks.flat_map(|(data, block)| self.check.of(block, data)).collect();
             self.write_at(position_of(run.first), data)?;
-            self.write_at(position_of_check(run.first), &checks)?;
+            self.checks.write(&run, &checks, |position| self.write_at(position, &checks))?;
         }
         Ok(())
     }
@@ -218,6 +161,7 @@ impl redb::StorageBackend for Blocks {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.health.check_usable()?;
+        self.checks.forget();
         self.file.set_len(physical_len(len)).map_err(failed)
     }
 
@@ -257,89 +201,18 @@ impl redb::StorageBackend for Blocks {
     }
 }
 
-/// Blocks of one group: neighbours in the file, and so are their checks.
-struct Run {
-    first: u64,
-    blocks: usize,
-}
-
-impl Run {
-    fn bytes(&self) -> usize {
-        self.blocks * block_bytes()
-    }
-
-    fn checks_bytes(&self) -> usize {
-        self.blocks * CHECK_BYTES
-    }
-}
-
-/// Splits consecutive blocks at the borders of groups.
-fn runs(first: u64, bytes: usize) -> impl Iterator<Item = Run> {
-    let mut first = first;
-    let end = first + (bytes / block_bytes()) as u64;
-    std::iter::from_fn(move || {
-        let group_end = (first / GROUP_BLOCKS + 1) * GROUP_BLOCKS;
-        let blocks = usize::try_from(end.min(group_end) - first).ok().filter(|&blocks| blocks > 0)?;
-        let run = Run { first, blocks };
-        first += blocks as u64;
-        Some(run)
-    })
-}
-
-/// Returns the first block of an access that covers blocks whole, as redb's all do.
-fn whole_blocks(offset: u64, len: usize) -> io::Result<u64> {
-    if !offset.is_multiple_of(BLOCK_BYTES) || !len.is_multiple_of(block_bytes()) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(offset / BLOCK_BYTES)
-}
-
-const fn block_bytes() -> usize {
-    4096
-}
-
-/// Where a block's data is in the file.
-fn position_of(block: u64) -> u64 {
-    (1 + block / GROUP_BLOCKS * (GROUP_BLOCKS + 1) + 1 + block % GROUP_BLOCKS) * BLOCK_BYTES
-}
-
-/// Where a block's check is in the file.
-fn position_of_check(block: u64) -> u64 {
-    (1 + block / GROUP_BLOCKS * (GROUP_BLOCKS + 1)) * BLOCK_BYTES + block % GROUP_BLOCKS * CHECK_STEP
-}
-
-fn physical_len(logical: u64) -> u64 {
-    let blocks = logical.div_ceil(BLOCK_BYTES);
-    (1 + blocks + blocks.div_ceil(GROUP_BLOCKS)) * BLOCK_BYTES
-}
-
-fn logical_len(physical: u64) -> u64 {
-    let blocks = (physical / BLOCK_BYTES).saturating_sub(1);
-    let (groups, rest) = (blocks / (GROUP_BLOCKS + 1), blocks % (GROUP_BLOCKS + 1));
-    (groups * GROUP_BLOCKS + rest.saturating_sub(1)) * BLOCK_BYTES
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        layout::{BLOCK_BYTES, position_of_check},
+        *,
+    };
     use crate::storage::disk::{Disk, MemoryDisk};
     use redb::StorageBackend;
 
     fn blocks(disk: &MemoryDisk) -> Blocks {
         let file = disk.open("f").or_else(|_| disk.create("f")).unwrap();
-        Blocks::new(file, CheckKey::for_blocks(&[5; 16]), Arc::default())
-    }
-
-    #[test]
-    fn positions_do_not_overlap_and_lengths_are_inverse() {
-        let mut taken = std::collections::HashSet::from([0]);
-        for block in 0..3 * GROUP_BLOCKS {
-            assert!(taken.insert(position_of(block)), "block {block}");
-            assert_eq!(logical_len(physical_len(block * BLOCK_BYTES)), block * BLOCK_BYTES);
-        }
-        for block in 0..3 * GROUP_BLOCKS {
-            assert!(!taken.contains(&(position_of_check(block) / BLOCK_BYTES * BLOCK_BYTES)), "check of {block}");
-        }
+        Blocks::new(file, &[5; 16], 0, Arc::default())
     }
 
     #[test]
@@ -359,9 +232,9 @@ mod tests {
     #[test]
     fn a_damaged_block_reads_as_ones_and_is_counted() {
         let disk = MemoryDisk::new();
-        let backend = blocks(&disk);
-        backend.set_len(4 * BLOCK_BYTES).unwrap();
+        blocks(&disk).set_len(4 * BLOCK_BYTES).unwrap();
         for position in [position_of(2) + 77, position_of_check(2) + 3] {
+            let backend = blocks(&disk);
             backend.write(2 * BLOCK_BYTES, &[9; 4096]).unwrap();
             let mut byte = [0];
             backend.file.read_at(position, &mut byte).unwrap();
@@ -370,8 +243,8 @@ mod tests {
             backend.read(2 * BLOCK_BYTES, &mut read).unwrap();
             assert!(read.iter().all(|&byte| byte == DAMAGED));
             assert!(matches!(take_problem(), Some(StorageError::Damaged(_))));
+            assert_eq!(backend.health.io().damaged_reads, 1);
         }
-        assert_eq!(backend.health.io().damaged_reads, 2);
     }
 
     #[test]
