@@ -6,7 +6,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use idemstore::{
     tower::{IdempotencyLayer, Profile},
-    x402::{PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, encode_header},
+    x402::{
+        PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, X_PAYMENT_RESPONSE_HEADER,
+        encode_header,
+    },
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -83,6 +86,17 @@ fn a_required_id_that_is_missing_is_400() {
     assert_eq!(lab.charges(), 0);
     let seller = seller(&lab, &layer(&lab));
     assert_eq!(lab.send(&seller, none).body, "report 1");
+}
+
+#[test]
+fn a_key_that_is_derived_is_that_of_the_payment() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab).derive_key());
+    let first = lab.send(&seller, paid_with(&payload(Value::Null, "0x1")));
+    assert_eq!(lab.send(&seller, paid_with(&payload(Value::Null, "0x1"))), first);
+    // Whoever pays, or pretends to, is to be verified: nobody gets what another one has paid for.
+    let other = lab.send(&seller, paid_with(&payload(Value::Null, "0x2")));
+    assert_eq!((&first.body[..], &other.body[..], lab.charges()), ("report 1", "report 2", 2));
 }
 
 #[test]
@@ -231,6 +245,27 @@ fn a_settlement_that_is_pending_stays_unknown() {
     lab.advance(Duration::from_millis(10));
     lab.send(&seller, paid()).is(503, "idempotency_outcome_unknown");
     assert_eq!(lab.charges(), 1);
+}
+
+/// Two layers of a server that both settle, or a proxy that retries: one receipt alone does not say what became of the money.
+#[test]
+fn several_receipts_end_a_payment_only_if_they_agree() {
+    let (ok, failed) = (json!({"success": true}), json!({"success": false, "errorReason": "insufficient_funds"}));
+    for (receipts, runs) in [([&failed, &ok], 1), ([&ok, &failed], 1), ([&failed, &failed], 2)] {
+        for second in [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER] {
+            let lab = Lab::new();
+            let [first, other] = receipts.map(|receipt| encode_header(receipt).unwrap());
+            let seller = lab.shop_of(&layer(&lab), move |_, _| {
+                let answer = response(402, "{}").map_response_header(PAYMENT_RESPONSE_HEADER, &first);
+                let answer = answer.map_response_header(second, &other);
+                async move { Ok(answer) }
+            });
+            lab.send(&seller, paid());
+            lab.advance(Duration::from_millis(10));
+            let again = lab.send(&seller, paid());
+            assert_eq!((lab.charges(), again.status == 503), (runs, runs == 1), "{receipts:?} {second}");
+        }
+    }
 }
 
 #[test]
