@@ -116,7 +116,8 @@ pub enum Takeover {
     Refuse,
     /// Runs the handler if the earlier attempt set no checkpoint: for handlers that set one before each effect.
     RerunUnlessCheckpointed,
-    /// Runs the handler: for handlers that do no harm when they run twice, or that ask [`Attempt::is_takeover`].
+    /// Runs the handler: for handlers that do no harm when they run twice, or that ask [`Attempt::is_takeover`]. A response for which
+    /// [`Recording`] would release the key leaves it unknown, so that no other request gets it.
     Rerun,
     /// Asks a function what became of the earlier attempt.
     Reconcile(Reconcile),
