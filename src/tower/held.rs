@@ -1,7 +1,7 @@
 //! A granted key, and the recording of how its attempt ended.
 
 use super::{
-    Answered, Attempt, Conclusion, ResponseBody,
+    Answered, Attempt, Conclusion, ResponseBody, Takeover,
     budget::Permit,
     collect::Collected,
     limits::END_TRIES_MAX,
@@ -50,6 +50,9 @@ impl<St: IdempotencyStore> Held<St> {
         let conclusion = match parts.extensions.remove::<Conclusion>() {
             _ if collected.failure.is_some() => self.settings.handler_failure.without_response(),
             Some(own) => own,
+            // That this attempt came to nothing says nothing about an earlier one, which may be why: a paygate refuses a nonce that is used.
+            // Freed, the key would take another request; kept, the same one runs again all the same.
+            None if recorded == Conclusion::Release && self.is_run_again() => Conclusion::Unknown,
             None => recorded,
         };
         let kind = match conclusion {
@@ -73,6 +76,11 @@ impl<St: IdempotencyStore> Held<St> {
         }
         permit.shrink_to(collected.len());
         Ended::Answered(Response::from_parts(parts, ResponseBody::collected(collected, permit)))
+    }
+
+    /// Returns whether this attempt runs though nobody knows what an earlier one did.
+    fn is_run_again(&self) -> bool {
+        self.is_takeover && matches!(self.settings.takeover, Takeover::Rerun)
     }
 
     pub(super) async fn end_reconciled<RB: Body, E>(

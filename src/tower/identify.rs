@@ -40,9 +40,11 @@ pub(super) enum Named {
     Key(String),
     /// The key is to be made of the fingerprint.
     Derived,
+    /// A payment. Without an id the key is to be made of the fingerprint, which covers the payment: what one has paid for is not
+    /// another's.
     #[cfg(feature = "x402")]
     Payment {
-        id: String,
+        id: Option<String>,
         payload: serde_json::Value,
     },
 }
@@ -52,7 +54,7 @@ impl Named {
     pub(super) fn payment_id(&self) -> Option<&str> {
         match self {
             #[cfg(feature = "x402")]
-            Self::Payment { id, .. } => Some(id),
+            Self::Payment { id, .. } => id.as_deref(),
             _ => None,
         }
     }
@@ -94,11 +96,15 @@ impl Settings {
         // To a server that takes `post` for POST they are one operation; the fingerprint still tells them apart, so the second is refused.
         let (method, route) = (parts.method.as_str().to_ascii_uppercase(), (self.route)(parts));
         let method = method.as_str();
-        let (scope, id) = match named {
-            Named::Key(id) => (scope_of(&[&principal, method, &route]), id.clone()),
+        let id = match named {
+            Named::Key(id) => Some(id),
             #[cfg(feature = "x402")]
-            Named::Payment { id, .. } => (scope_of(&[&principal, method, &route]), id.clone()),
-            Named::Derived | Named::Nothing => (scope_of(&[&principal, method, &route, "derived"]), fingerprint.to_string()),
+            Named::Payment { id, .. } => id.as_ref(),
+            Named::Derived | Named::Nothing => None,
+        };
+        let (scope, id) = match id {
+            Some(id) => (scope_of(&[&principal, method, &route]), id.clone()),
+            None => (scope_of(&[&principal, method, &route, "derived"]), fingerprint.to_string()),
         };
         let key = scope.map_err(|_| Refusal::Misconfigured)?.key(id);
         let key = key.map_err(|_| Refusal::KeyInvalid(KeyError::new("the key is empty or too long")))?;
@@ -158,9 +164,9 @@ fn payment(parts: &Parts, without_key: WithoutKey) -> Result<Named, Refusal> {
     let payload = decode_header(header).map_err(|error| invalid(&error))?;
     let id = extract_and_validate_payment_identifier(&payload).map_err(|error| invalid(&error))?;
     match (id, without_key) {
-        (Some(id), _) => Ok(Named::Payment { id: id.as_str().to_owned(), payload }),
+        (Some(id), _) => Ok(Named::Payment { id: Some(id.as_str().to_owned()), payload }),
         (None, WithoutKey::IsRefused) => Err(Refusal::KeyRequired),
         (None, WithoutKey::Passes) => Ok(Named::Nothing),
-        (None, WithoutKey::IsDerived) => Ok(Named::Derived),
+        (None, WithoutKey::IsDerived) => Ok(Named::Payment { id: None, payload }),
     }
 }

@@ -125,7 +125,8 @@ impl<St> IdempotencyLayer<St> {
     }
 
     /// Derives a key from the fingerprint when a request has none: the same request of the same principal then counts as a retry, for
-    /// as long as the retention lasts. Only where nobody ever means the same request twice.
+    /// as long as the retention lasts. Only where nobody ever means the same request twice. Of an x402 payment without an id the
+    /// fingerprint covers the payment, as it does of one with an id.
     pub fn derive_key(self) -> Self {
         self.set(|settings| settings.without_key = WithoutKey::IsDerived)
     }

@@ -82,17 +82,18 @@ impl Recording {
     /// Decides by what x402 says about the payment, in the receipt that the response carries: settled is stored, failed releases the
     /// key, pending leaves it unknown.
     ///
-    /// Without a receipt, success is stored, and a client's error releases the key, 402 among them, as the extension asks. A server's
-    /// error leaves it unknown: the official servers answer so too when the facilitator's answer was garbled, and the money may have
-    /// moved.
+    /// Several receipts that do not agree are as good as a pending one. Without a receipt, success is stored, and a client's error
+    /// releases the key, 402 among them, as the extension asks. A server's error leaves it unknown: the official servers answer so too
+    /// when the facilitator's answer was garbled, and the money may have moved.
     #[cfg(feature = "x402")]
     pub fn settled_payments() -> Self {
         use crate::x402::{PAYMENT_RESPONSE_HEADER, Settlement, X_PAYMENT_RESPONSE_HEADER};
 
         Self::by(|answered| {
-            let receipt =
-                [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER].iter().find_map(|name| answered.headers.get(*name));
-            match receipt.map(|receipt| Settlement::of_header(receipt.as_bytes())) {
+            let receipts = [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER].map(|name| answered.headers.get_all(name));
+            let settlements = receipts.iter().flatten().map(|receipt| Settlement::of_header(receipt.as_bytes()));
+            let settlement = settlements.reduce(|one, other| if one == other { one } else { Settlement::Pending });
+            match settlement {
                 Some(Settlement::Pending) => Conclusion::Unknown,
                 Some(Settlement::Failed) => Conclusion::Release,
                 None if answered.status.is_client_error() => Conclusion::Release,
@@ -115,7 +116,8 @@ pub enum Takeover {
     Refuse,
     /// Runs the handler if the earlier attempt set no checkpoint: for handlers that set one before each effect.
     RerunUnlessCheckpointed,
-    /// Runs the handler: for handlers that do no harm when they run twice, or that ask [`Attempt::is_takeover`].
+    /// Runs the handler: for handlers that do no harm when they run twice, or that ask [`Attempt::is_takeover`]. A response for which
+    /// [`Recording`] would release the key leaves it unknown, so that no other request gets it.
     Rerun,
     /// Asks a function what became of the earlier attempt.
     Reconcile(Reconcile),

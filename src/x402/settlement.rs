@@ -27,8 +27,28 @@ pub enum Settlement {
 const REASON_PENDING: &str = "settlement_pending";
 /// The reason that says that the transaction was rejected, though it has a hash.
 const REASON_REJECTED: &str = "invalid_transaction_state";
-/// How the reasons end that say that this very authorization has moved money before, perhaps a moment ago.
-const REASON_SPENT: &str = "nonce_already_used";
+/// How the codes end that do not say that no money has moved, though they name no transaction.
+const DOUBTFUL: [&str; 16] = [
+    // This very authorization has moved money before, or is moving it now.
+    "nonce_already_used",
+    "invalid_nonce",
+    "duplicate_settlement",
+    "pending",
+    // The official facilitators answer so to any exception while they send the transaction, such as a node that took it and did not
+    // answer in time.
+    "transaction_failed",
+    "tx_failed",
+    "broadcast_failed",
+    "receipt_failed",
+    "settlement_failed",
+    "settle_failed",
+    "settle_error",
+    "unknown_error",
+    "node_failure",
+    "timed_out",
+    "timeout",
+    "height_exceeded",
+];
 
 /// What decides. A member that occurs twice is an error of serde.
 #[derive(Deserialize)]
@@ -36,6 +56,8 @@ const REASON_SPENT: &str = "nonce_already_used";
 struct Receipt {
     success: bool,
     error_reason: Option<String>,
+    /// Of any type: it must not make a receipt unreadable.
+    error_message: Option<Value>,
     transaction: Option<String>,
 }
 
@@ -48,7 +70,9 @@ impl Settlement {
     ///
     /// A reason that is no code decides nothing: when a facilitator settles and dies before it answers, the official servers put
     /// the text of their own exception there (`fetch failed`, `timed out`) and no transaction, though the money has moved.
-    /// Nor does a code that says that the nonce is used: this payment has been charged, if not now then before.
+    /// Nor does a code that says that the nonce is used: this payment has been charged, if not now then before. Nor does one that
+    /// stands for an exception of the facilitator while it sent the transaction (`transaction_failed`, `unexpected_settle_error`,
+    /// `settle_exact_node_failure`): the node may have taken it.
     pub fn of(receipt: &Value) -> Self {
         // serde would take an array for a receipt as well.
         let receipt = receipt.as_object().and_then(|receipt| Receipt::deserialize(receipt).ok());
@@ -79,11 +103,17 @@ impl Receipt {
         match self.error_reason.as_deref() {
             Some(REASON_PENDING) => Settlement::Pending,
             _ if self.success => Settlement::Settled,
+            // A facilitator that cannot note which transaction it waits for calls it rejected, and says so in the message.
+            _ if self.is_said_to_be_pending() => Settlement::Pending,
             Some(REASON_REJECTED) => Settlement::Failed,
             _ if was_sent => Settlement::Pending,
-            Some(reason) if is_code(reason) && !reason.ends_with(REASON_SPENT) => Settlement::Failed,
+            Some(reason) if is_code(reason) && !DOUBTFUL.iter().any(|end| reason.ends_with(end)) => Settlement::Failed,
             _ => Settlement::Pending,
         }
+    }
+
+    fn is_said_to_be_pending(&self) -> bool {
+        self.error_message.as_ref().and_then(Value::as_str).is_some_and(|message| message.contains(REASON_PENDING))
     }
 }
 

@@ -10,10 +10,19 @@ const RECEIPTS: &[(&str, Settlement)] = &[
     (r#"{"success":true,"transaction":""}"#, Settled),
     (r#"{"success":true,"errorReason":null,"transaction":null}"#, Settled),
     (r#"{"success":false,"errorReason":"insufficient_funds","transaction":"","network":"eip155:84532"}"#, Failed),
-    (r#"{"success":false,"errorReason":"unexpected_settle_error"}"#, Failed),
+    (r#"{"success":false,"errorReason":"permit2_allowance_required","transaction":""}"#, Failed),
+    (r#"{"success":false,"errorReason":"transaction_simulation_failed","transaction":""}"#, Failed),
     (r#"{"success":false,"errorReason":"invalid_x402_version","transaction":null}"#, Failed),
     // The chain has rejected what was sent.
     (r#"{"success":false,"errorReason":"invalid_transaction_state","transaction":"0x12"}"#, Failed),
+    // A facilitator that cannot note which transaction it waits for calls it rejected, and says so.
+    (
+        r#"{"success":false,"errorReason":"invalid_transaction_state","errorMessage":"settlement_pending, but failed to persist for retry: x","transaction":"0x12"}"#,
+        Pending,
+    ),
+    // What a message says beside that decides nothing, and it may be anything.
+    (r#"{"success":false,"errorReason":"insufficient_funds","errorMessage":"no funds","transaction":""}"#, Failed),
+    (r#"{"success":true,"errorMessage":{"code":7},"transaction":"0x12"}"#, Settled),
     // Not terminal, whatever else it says.
     (r#"{"success":false,"errorReason":"settlement_pending","transaction":"0x12"}"#, Pending),
     (r#"{"success":false,"errorReason":"settlement_pending","transaction":""}"#, Pending),
@@ -32,6 +41,20 @@ const RECEIPTS: &[(&str, Settlement)] = &[
     (r#"{"success":false}"#, Pending),
     // Charged, by this attempt or an earlier one.
     (r#"{"success":false,"errorReason":"invalid_exact_evm_nonce_already_used","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"permit2_invalid_nonce","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"duplicate_settlement","transaction":""}"#, Pending),
+    // Codes for an exception while a transaction was being sent or waited for: no hash, and it may be on its way.
+    (r#"{"success":false,"errorReason":"invalid_exact_evm_transaction_failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"transaction_failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"erc20_approval_broadcast_failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"invalid_batch_settlement_evm_wait_for_receipt_failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"settlement_failed","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"unexpected_settle_error","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"unexpected_settle_error"}"#, Pending),
+    (r#"{"success":false,"errorReason":"unknown_error","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"settle_exact_node_failure","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"settle_exact_svm_transaction_confirmation_timed_out","transaction":""}"#, Pending),
+    (r#"{"success":false,"errorReason":"transaction_pending","transaction":""}"#, Pending),
     // No receipts.
     ("{}", Pending),
     (r#"{"success":"true"}"#, Pending),

@@ -5,8 +5,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use idemstore::{
-    tower::{IdempotencyLayer, Profile},
-    x402::{PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, encode_header},
+    tower::{IdempotencyLayer, Profile, Takeover},
+    x402::{
+        PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, X_PAYMENT_HEADER, X_PAYMENT_RESPONSE_HEADER,
+        encode_header,
+    },
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -83,6 +86,17 @@ fn a_required_id_that_is_missing_is_400() {
     assert_eq!(lab.charges(), 0);
     let seller = seller(&lab, &layer(&lab));
     assert_eq!(lab.send(&seller, none).body, "report 1");
+}
+
+#[test]
+fn a_key_that_is_derived_is_that_of_the_payment() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab).derive_key());
+    let first = lab.send(&seller, paid_with(&payload(Value::Null, "0x1")));
+    assert_eq!(lab.send(&seller, paid_with(&payload(Value::Null, "0x1"))), first);
+    // Whoever pays, or pretends to, is to be verified: nobody gets what another one has paid for.
+    let other = lab.send(&seller, paid_with(&payload(Value::Null, "0x2")));
+    assert_eq!((&first.body[..], &other.body[..], lab.charges()), ("report 1", "report 2", 2));
 }
 
 #[test]
@@ -233,6 +247,27 @@ fn a_settlement_that_is_pending_stays_unknown() {
     assert_eq!(lab.charges(), 1);
 }
 
+/// Two layers of a server that both settle, or a proxy that retries: one receipt alone does not say what became of the money.
+#[test]
+fn several_receipts_end_a_payment_only_if_they_agree() {
+    let (ok, failed) = (json!({"success": true}), json!({"success": false, "errorReason": "insufficient_funds"}));
+    for (receipts, runs) in [([&failed, &ok], 1), ([&ok, &failed], 1), ([&failed, &failed], 2)] {
+        for second in [PAYMENT_RESPONSE_HEADER, X_PAYMENT_RESPONSE_HEADER] {
+            let lab = Lab::new();
+            let [first, other] = receipts.map(|receipt| encode_header(receipt).unwrap());
+            let seller = lab.shop_of(&layer(&lab), move |_, _| {
+                let answer = response(402, "{}").map_response_header(PAYMENT_RESPONSE_HEADER, &first);
+                let answer = answer.map_response_header(second, &other);
+                async move { Ok(answer) }
+            });
+            lab.send(&seller, paid());
+            lab.advance(Duration::from_millis(10));
+            let again = lab.send(&seller, paid());
+            assert_eq!((lab.charges(), again.status == 503), (runs, runs == 1), "{receipts:?} {second}");
+        }
+    }
+}
+
 #[test]
 fn without_a_receipt_success_is_stored_and_a_clients_error_frees_the_id() {
     for (status, runs) in [(200, 1), (404, 2)] {
@@ -272,4 +307,92 @@ fn an_id_of_one_principal_or_route_says_nothing_about_another() {
     let seller = seller(&lab, &layer(&lab));
     lab.send(&seller, paid());
     assert_eq!(lab.send(&seller, paid().map_header("tenant", "another")).body, "report 2");
+}
+
+#[test]
+fn the_same_id_for_another_request_or_while_in_flight_is_409_or_another_operation() {
+    let lab = Lab::new();
+    let (seller, gate) = lab.gated_shop(&layer(&lab), settled);
+    let first = lab.begin(&seller, paid());
+    // Not told to wait: it would wait for a response that is not its own.
+    let other = lab.send(&seller, paid_with(&payload(ID, "0x2")));
+    other.is(409, "different payload");
+    assert_eq!(other.header("retry-after"), None);
+    gate.open();
+    let first = lab.runtime.block_on(first).unwrap();
+    let mut with_body = paid();
+    *with_body.body_mut() = Full::new(Bytes::from_static(b"{}"));
+    lab.send(&seller, with_body).is(409, "different payload");
+    // The payload says which header it belongs in, not what it pays for.
+    let by_the_other_header = get().map_header(X_PAYMENT_HEADER, &encode_header(&payload(ID, "0x1")).unwrap());
+    assert_eq!(lab.send(&seller, by_the_other_header), first);
+    let mut other_path = paid();
+    *other_path.uri_mut() = "/another?year=2026".parse().unwrap();
+    let mut other_method = paid();
+    *other_method.method_mut() = http::Method::POST;
+    assert_eq!(
+        (lab.send(&seller, other_path).body, lab.send(&seller, other_method).body),
+        ("report 2".into(), "report 3".into())
+    );
+}
+
+#[test]
+fn ids_at_their_limits_and_payloads_that_readers_see_differently() {
+    let lab = Lab::new();
+    let seller = seller(&lab, &layer(&lab).require_key());
+    let text = |id: &str| format!(r#"{{"x402Version":2,"extensions":{{"payment-identifier":{{"info":{{"id":"{id}"}}}}}}}}"#);
+    let send = |value: &str| lab.send(&seller, get().map_header(PAYMENT_SIGNATURE_HEADER, value));
+    let long = |bytes| "a".repeat(bytes);
+    for id in [long(16), long(128), "\\u0061".repeat(16)] {
+        assert_eq!(send(&base64(&text(&id))).status, 200, "{id}");
+    }
+    assert_eq!(lab.charges(), 2);
+    for id in
+        [long(15), long(129), "\\ud800aaaaaaaaaaaaaaaaaaaa".into(), "\u{430}aaaaaaaaaaaaaaaaaaa".into(), long(20) + "\\u0000"]
+    {
+        send(&base64(&text(&id))).is(400, "error");
+    }
+    let good = text(ID);
+    let twice = good.replace("\"info\"", "\"info\":{},\"info\"");
+    let escaped_twice = good.replace("\"x402Version\"", "\"x402\\u0056ersion\":1,\"x402Version\"");
+    let large = good.replace(":2,", ":2,\"amount\":9007199254740993,");
+    let deep = good.replace(":2,", &format!(":2,\"a\":{}{},", "[".repeat(200), "]".repeat(200)));
+    for bad in [&format!("\u{feff}{good}"), &twice, &escaped_twice, &large, &deep, &format!("{good}{good}"), &format!("[{good}]")]
+    {
+        send(&base64(bad)).is(400, "error");
+    }
+    // With a blank, so that it ends in padding.
+    let good = base64(&format!("{good} "));
+    for bad in [good.trim_end_matches('='), &format!("{good},{good}"), &format!("{good} "), "", &good.replace('=', "%3D")] {
+        assert_ne!(bad, good);
+        send(bad).is(400, "error");
+    }
+    assert_eq!(lab.charges(), 2);
+}
+
+#[test]
+fn money_that_has_moved_ends_the_payment_whatever_the_status() {
+    for status in [402, 404, 500] {
+        let lab = Lab::new();
+        let seller = lab.shop_of(&layer(&lab), move |_, _| async move {
+            Ok(with_receipt(status, "sorry", &json!({"success": true, "transaction": "0x12"})))
+        });
+        let first = lab.send(&seller, paid());
+        assert_eq!((lab.send(&seller, paid()), lab.charges()), (first, 1));
+    }
+}
+
+/// The first attempt settled and died; the paygate refuses the second, for its used nonce. That says nothing about the first.
+#[test]
+fn a_refusal_after_a_takeover_does_not_free_the_id_for_another_payment() {
+    let lab = Lab::new();
+    let seller = lab.shop_of(&layer(&lab).takeover(Takeover::Rerun), async |charge, _| match charge {
+        1 => Err("crashed".into()),
+        _ => Ok(response(402, "nonce used")),
+    });
+    lab.try_send(&seller, paid()).unwrap_err();
+    lab.advance(Duration::from_millis(10));
+    assert_eq!(lab.send(&seller, paid()).body, "nonce used");
+    lab.send(&seller, paid_with(&payload(ID, "0x2"))).is(409, "different payload");
+    assert_eq!(lab.charges(), 2);
 }
