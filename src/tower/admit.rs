@@ -2,7 +2,7 @@
 //! handed to the spawned work, nothing has happened.
 
 use super::{
-    Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
+    Attempt, Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
     collect::{self, ReadError},
     held::Held,
     identify::Named,
@@ -71,15 +71,14 @@ impl<S, St: IdempotencyStore> Admission<S, St> {
         let (key, grant, is_takeover) = match admitted {
             Admitted::Answer(response) => return Ok(response),
             Admitted::RunUnprotected => {
-                let body = RequestBody::read(read.data, read.trailers, read.permit);
-                let response = self.inner.call(Request::from_parts(parts, body)).await?;
+                let response = self.inner.call(Request::from_parts(parts, RequestBody::read(read))).await?;
                 return Ok(response.map(ResponseBody::own));
             }
             Admitted::Run { key, grant, is_takeover } => (key, grant, is_takeover),
         };
         // Between the grant and this line nothing is awaited, so a client that goes away cannot come between them.
         let Self { inner, store, settings } = self;
-        let held = Held { store, settings: settings.clone(), key, grant, is_takeover };
+        let held = Held { store, settings: settings.clone(), key, grant, is_takeover, has_ended: Arc::default() };
         let work = Work { inner, held };
         let (fulfil, promise) = promise();
         settings.spawn.spawn(async move {
@@ -109,6 +108,10 @@ impl Settings {
             return Err(Refusal::Misconfigured);
         }
         let (key, fingerprint) = self.operation(parts, named, body)?;
+        // The layer is within itself, and the outer one has granted this very key: to ask again would be to wait for oneself.
+        if parts.extensions.get::<Attempt>().is_some_and(|outer| *outer.key() == key) {
+            return Ok(Admitted::RunUnprotected);
+        }
         // Only what runs takes what a response may need: a duplicate that held it while it waits would keep others from running. What
         // is known not to run need not be granted first.
         if !self.budget.has(self.response_bytes_max) {

@@ -2,7 +2,7 @@
 
 use super::{
     body::into_bytes,
-    budget::{Budget, Permit},
+    budget::{Budget, counted},
 };
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -10,13 +10,13 @@ use http_body::Body;
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
 };
 
-/// A request's body, read whole.
+/// A request's body, read whole. Its bytes are counted for as long as anybody holds them.
 pub(super) struct Read {
     pub(super) data: Bytes,
     pub(super) trailers: Option<HeaderMap>,
-    pub(super) permit: Permit,
 }
 
 /// Why a request's body was not read to its end.
@@ -33,7 +33,7 @@ pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) ->
     }
     let mut permit = budget.take(0).ok_or(ReadError::BudgetSpent)?;
     let mut body = pin!(body);
-    let (mut chunks, mut len, mut trailers) = (Vec::new(), 0_usize, None);
+    let (mut gathered, mut len, mut trailers) = (Gathered::default(), 0_usize, None);
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         match into_bytes(frame.map_err(|_| ReadError::Broken)?).into_data() {
             Ok(data) => {
@@ -44,12 +44,12 @@ pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) ->
                 if !permit.grow(data.len()) {
                     return Err(ReadError::BudgetSpent);
                 }
-                chunks.push(data);
+                gathered.add(data);
             }
             Err(frame) => trailers = join_trailers(trailers, frame.into_trailers().ok()),
         }
     }
-    Ok(Read { data: joined(chunks), trailers, permit })
+    Ok(Read { data: counted(gathered.whole(), &Arc::new(permit)), trailers })
 }
 
 /// What was read of a response's body.
@@ -107,14 +107,26 @@ fn join_trailers(earlier: Option<HeaderMap>, later: Option<HeaderMap>) -> Option
     }
 }
 
-/// Copies nothing if there is one chunk.
-fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    if chunks.len() <= 1 {
-        return chunks.pop().unwrap_or_default();
+/// A request's body as far as it has come. Chunks are not kept as they are: each may hold on to much more memory than it has bytes, and
+/// the client says how small they are.
+#[derive(Default)]
+struct Gathered {
+    /// The only chunk so far, which is copied when there is a second.
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn add(&mut self, chunk: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = chunk;
+        } else if !chunk.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+            self.all.extend_from_slice(&chunk);
+        }
     }
-    let mut all = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    for chunk in chunks {
-        all.extend_from_slice(&chunk);
+
+    fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
-    all.freeze()
 }

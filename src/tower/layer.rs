@@ -131,6 +131,10 @@ impl<St> IdempotencyLayer<St> {
     }
 
     /// Names the route of a request, which is part of the scope; its path unless set.
+    ///
+    /// The path is the one that the layer sees. A router that strips prefixes, as axum's `nest` does, shows the same one for `/a/pay` and
+    /// `/b/pay` to a layer on the nested router, and a key of the one would replay at the other. Put the layer outside of the nesting, or take the path
+    /// from where the router left it whole: `|request| request.extensions.get::<axum::extract::OriginalUri>().map_or_else(..)`.
     pub fn route_by(self, route: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.route = Arc::new(route))
     }
