@@ -132,9 +132,9 @@ impl<St> IdempotencyLayer<St> {
 
     /// Names the route of a request, which is part of the scope; its path unless set.
     ///
-    /// The path is the one that the layer sees. A router that strips prefixes, as axum's `nest` does, shows the same one for `/a/pay` and
-    /// `/b/pay` to a layer on the nested router, and a key of the one would replay at the other. Put the layer outside of the nesting, or take the path
-    /// from where the router left it whole: `|request| request.extensions.get::<axum::extract::OriginalUri>().map_or_else(..)`.
+    /// The path is the one that the layer sees. A router that strips prefixes, as axum's `nest` does, shows `/pay` for both `/a/pay` and
+    /// `/b/pay` to a layer on what is nested, and a key that was used at the one would be answered at the other with what the first said. Put
+    /// the layer outside of the nesting, or name the routes.
     pub fn route_by(self, route: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.route = Arc::new(route))
     }

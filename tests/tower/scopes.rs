@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use idemstore::Fingerprint;
+use std::sync::atomic::Ordering::SeqCst;
+use tower::ServiceExt;
 
 fn to(uri: &str, key: &str, body: &str) -> Request<Full<Bytes>> {
     let mut request = post(key, body);
@@ -88,4 +90,33 @@ fn the_fingerprint_can_leave_the_body_out_or_be_a_function() {
     lab.send(&shop, post("b", "100 at 12:00"));
     assert!(lab.send(&shop, post("b", "100 at 12:01")).is_replay());
     lab.send(&shop, post("b", "999 at 12:01")).is(422, "idempotency_conflict");
+}
+
+/// The path of a nested route is cut for what is nested.
+#[test]
+fn nested_routes_stay_apart_under_a_layer_outside_or_with_names() {
+    use axum::{Router, body::Body, routing::post as on_post};
+    for (inside, outside, replays) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let lab = Lab::new();
+        let nested = |name: &'static str| {
+            let charges = lab.charges.clone();
+            let pay = on_post(move || async move { format!("{name} {}", charges.fetch_add(1, SeqCst) + 1) });
+            let router = Router::new().route("/pay", pay);
+            match (inside, outside) {
+                (true, _) => router.layer(lab.layer().route_by(move |parts| format!("{name}{}", parts.uri.path()))),
+                (_, true) => router,
+                _ => router.layer(lab.layer()),
+            }
+        };
+        let shop = Router::new().nest("/a", nested("a")).nest("/b", nested("b"));
+        let shop = if outside { shop.layer(lab.layer()) } else { shop };
+        let mut answers = Vec::new();
+        for uri in ["/a/pay", "/b/pay"] {
+            let shop = shop.clone();
+            let request = to(uri, "k", "100").map(Body::new);
+            let sent = async move { shop.oneshot(request).await.map_err(|never| match never {}) };
+            answers.push(lab.runtime.block_on(answer_of(sent)).unwrap());
+        }
+        assert_eq!(answers[1].is_replay(), replays, "inside: {inside}, outside: {outside}");
+    }
 }
