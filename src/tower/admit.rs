@@ -3,7 +3,7 @@
 
 use super::{
     Attempt, Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
-    collect::{self, ReadError},
+    collect::{self, Read, ReadError},
     held::Held,
     identify::Named,
     observe,
@@ -16,7 +16,6 @@ use super::{
 use crate::{
     Begin, BeginOptions, Error, ErrorKind, Fingerprint, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise,
 };
-use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 use std::{sync::Arc, time::Duration};
@@ -56,9 +55,10 @@ impl<S, St: IdempotencyStore> Admission<S, St> {
             Ok(named) => named,
             Err(refusal) => return Ok(self.settings.refuse(&refusal, is_grpc, None)),
         };
-        let read = collect::read(body, self.settings.request_bytes_max, &self.settings.budget).await;
+        let digested = self.settings.fingerprint_of_pieces(&parts, &named, body.size_hint().exact());
+        let read = collect::read(body, self.settings.request_bytes_max, &self.settings.budget, digested).await;
         let admitted = match &read {
-            Ok(read) => self.settings.begin(&*self.store, &parts, &named, &read.data).await,
+            Ok(read) => self.settings.begin(&*self.store, &parts, &named, read).await,
             Err(ReadError::TooLarge) => Err(Refusal::BodyTooLarge { bytes_max: self.settings.request_bytes_max }),
             Err(ReadError::BudgetSpent) => Err(Refusal::Overloaded),
             Err(ReadError::Broken) => Err(Refusal::BodyBroken),
@@ -102,12 +102,12 @@ impl Settings {
         store: &St,
         parts: &Parts,
         named: &Named,
-        body: &Bytes,
+        read: &Read,
     ) -> Result<Admitted<RB>, Refusal> {
         if self.retention.is_some_and(|retention| !RETENTION.contains(&retention)) {
             return Err(Refusal::Misconfigured);
         }
-        let (key, fingerprint) = self.operation(parts, named, body)?;
+        let (key, fingerprint) = self.operation(parts, named, read)?;
         // The layer is within itself, and the outer one has granted this very key: to ask again would be to wait for oneself.
         if parts.extensions.get::<Attempt>().is_some_and(|outer| *outer.key() == key) {
             return Ok(Admitted::RunUnprotected);
@@ -117,7 +117,7 @@ impl Settings {
         if !self.budget.has(self.response_bytes_max) {
             return Err(Refusal::Overloaded);
         }
-        let waiting = self.budget.wait_with(body.len());
+        let waiting = self.budget.wait_with(read.data.len());
         let wait = if waiting.is_some() { self.wait } else { Duration::ZERO };
         let begun = self.ask(store, &key, fingerprint, wait).await;
         drop(waiting);

@@ -4,6 +4,7 @@ use super::{
     body::into_bytes,
     budget::{Budget, counted},
 };
+use crate::{Fingerprint, FingerprintOfPieces};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
@@ -17,6 +18,8 @@ use std::{
 pub(super) struct Read {
     pub(super) data: Bytes,
     pub(super) trailers: Option<HeaderMap>,
+    /// The request's, if its body was digested as it came.
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 /// Why a request's body was not read to its end.
@@ -26,8 +29,13 @@ pub(super) enum ReadError {
     Broken,
 }
 
-/// Reads a request's body, and takes its bytes from the budget as they come.
-pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) -> Result<Read, ReadError> {
+/// Reads a request's body; takes its bytes from the budget, and digests them, as they come.
+pub(super) async fn read<B: Body>(
+    body: B,
+    bytes_max: usize,
+    budget: &Budget,
+    mut digested: Option<FingerprintOfPieces>,
+) -> Result<Read, ReadError> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(ReadError::TooLarge);
     }
@@ -44,12 +52,16 @@ pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) ->
                 if !permit.grow(data.len()) {
                     return Err(ReadError::BudgetSpent);
                 }
+                if let Some(digested) = &mut digested {
+                    digested.add(&data);
+                }
                 gathered.add(data);
             }
             Err(frame) => trailers = join_trailers(trailers, frame.into_trailers().ok()),
         }
     }
-    Ok(Read { data: counted(gathered.whole(), &Arc::new(permit)), trailers })
+    let data = counted(gathered.whole(), &Arc::new(permit));
+    Ok(Read { data, trailers, fingerprint: digested.and_then(FingerprintOfPieces::finish) })
 }
 
 /// What was read of a response's body.
