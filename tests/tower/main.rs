@@ -20,5 +20,6 @@ mod store_faults;
 mod stories;
 mod support;
 mod takeover;
+mod wire;
 #[cfg(feature = "x402")]
 mod x402;
