@@ -20,6 +20,8 @@ mod store_faults;
 mod stories;
 mod support;
 mod takeover;
+#[cfg(feature = "tracing")]
+mod traces;
 mod wire;
 #[cfg(feature = "x402")]
 mod x402;
