@@ -27,7 +27,7 @@ async fn answer(charge: usize, request: Request<RequestBody<Incoming>>) -> Resul
         "/empty" => answer = response(204, ""),
         "/not-modified" => answer = response(304, "").map_response_header("etag", "\"1\""),
         "/trailers" => {
-            answer = response(200, "paid").map(|body| body.trailer("checksum", "9")).map_response_header("trailer", "checksum")
+            answer = response(200, "paid").map(|body| body.trailer("checksum", "9")).map_response_header("trailer", "checksum");
         }
         _ => (),
     }
