@@ -188,6 +188,8 @@ impl<St> IdempotencyLayer<St> {
     }
 
     /// Lets a duplicate wait this long for the first to end, at most 1 h, before it is told that it is in flight; not at all unless set.
+    ///
+    /// It keeps the service that was made ready for it: a limit of concurrency inside of the layer counts those who wait.
     pub fn wait(self, wait: Duration) -> Self {
         self.set(|settings| settings.wait = wait)
     }
