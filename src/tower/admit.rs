@@ -109,7 +109,7 @@ impl Settings {
         }
         let (key, fingerprint) = self.operation(parts, named, read)?;
         // The layer is within itself, and the outer one has granted this very key: to ask again would be to wait for oneself.
-        if parts.extensions.get::<Attempt>().is_some_and(|outer| *outer.key() == key) {
+        if parts.extensions.get::<Attempt>().is_some_and(|outer| outer.is_running(&key)) {
             return Ok(Admitted::RunUnprotected);
         }
         // Only what runs takes what a response may need: a duplicate that held it while it waits would keep others from running. What

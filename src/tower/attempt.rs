@@ -114,6 +114,11 @@ impl Attempt {
         }
     }
 
+    /// Returns whether this is the attempt of this key, and its handler has not ended.
+    pub(super) fn is_running(&self, key: &Key) -> bool {
+        self.0.key == *key && self.0.renewing.upgrade().is_some_and(|renewing| !renewing.is_lost())
+    }
+
     /// Stores a progress mark of at most 4 KiB and thereby declares that the effect may have started.
     ///
     /// # Errors
