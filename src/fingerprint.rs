@@ -26,11 +26,14 @@ impl Fingerprint {
 
     /// Digests the parts, in this order; `["ab", "c"]` and `["a", "bc"]` differ.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        Self(hasher.finalize())
+        Self(hasher_of(parts).finalize())
+    }
+
+    /// Starts the digest of parts of which the last one, of `last_bytes` bytes, comes in pieces: a body that is being read, say.
+    pub fn of_pieces(parts: &[&[u8]], last_bytes: u64) -> FingerprintOfPieces {
+        let mut hasher = hasher_of(parts);
+        hasher.update(&last_bytes.to_le_bytes());
+        FingerprintOfPieces { hasher, left: Some(last_bytes) }
     }
 
     /// Takes a digest that was computed elsewhere.
@@ -42,6 +45,46 @@ impl Fingerprint {
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         self.0.as_bytes()
     }
+}
+
+/// A [`Fingerprint`] whose last part comes in pieces, made by [`Fingerprint::of_pieces`].
+///
+/// ```
+/// use idemstore::Fingerprint;
+///
+/// let mut pieces = Fingerprint::of_pieces(&[b"POST", b"/payments"], 6);
+/// pieces.add(b"100 ");
+/// pieces.add(b"EU");
+/// assert_eq!(pieces.finish(), Some(Fingerprint::of(&[b"POST", b"/payments", b"100 EU"])));
+/// ```
+#[derive(Clone, Debug)]
+pub struct FingerprintOfPieces {
+    hasher: blake3::Hasher,
+    /// Bytes that are still to come; `None` if there were more than announced.
+    left: Option<u64>,
+}
+
+impl FingerprintOfPieces {
+    /// Adds the next piece of the last part.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.left = self.left.and_then(|left| left.checked_sub(piece.len() as u64));
+        if self.left.is_some() {
+            self.hasher.update(piece);
+        }
+    }
+
+    /// Returns the digest; `None` if the pieces did not have the length that was announced.
+    pub fn finish(self) -> Option<Fingerprint> {
+        (self.left == Some(0)).then(|| Fingerprint(self.hasher.finalize()))
+    }
+}
+
+fn hasher_of(parts: &[&[u8]]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    hasher
 }
 
 /// Writes 64 lower-case hex digits.

@@ -18,6 +18,7 @@ use std::{future::Future, time::Duration};
 /// - At most one attempt of a key is current. A command with a token that is not the record's current one answers
 ///   [`LeaseLost`](crate::ErrorKind::LeaseLost) and changes nothing; the comparison and the change are one step.
 /// - Tokens rise over the life of the store, and none is given twice.
+/// - A lease lasts as long as was asked, by a grant or by a renewal, which may also cut it.
 /// - A holder whose lease lapsed but who was not replaced may still end its attempt.
 /// - Repeating [`end`](IdempotencyStore::end) with the same token, kind and payload gives the same answer as the first time.
 /// - [`Mismatch`](Begin::Mismatch) says nothing about what is stored.

@@ -142,7 +142,7 @@ pub mod x402;
 
 pub use begin::{Begin, BeginFuture, BeginOptions};
 pub use error::{Error, ErrorKind, Result};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, FingerprintOfPieces};
 pub use interface::{IdempotencyStore, Renewing};
 pub use keep_alive::{KeepAlive, LeaseLost};
 pub use key::{Key, Scope};

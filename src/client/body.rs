@@ -86,8 +86,15 @@ impl<B: Body> Body for ClientBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         let read = self.read.iter().fold(0_u64, |sum, data| sum.saturating_add(data.len() as u64));
-        let Some(rest) = self.rest.as_ref().map(Body::size_hint) else { return SizeHint::with_exact(read) };
         let mut hint = SizeHint::new();
+        let Some(rest) = self.rest.as_ref().map(Body::size_hint) else {
+            hint.set_lower(read);
+            // HTTP/1.1 has no trailers where a length is known before.
+            if self.trailers.is_none() {
+                hint.set_upper(read);
+            }
+            return hint;
+        };
         hint.set_lower(rest.lower().saturating_add(read));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
             hint.set_upper(upper);

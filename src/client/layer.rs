@@ -72,8 +72,8 @@ impl<T> IdempotentClientLayer<T> {
         self
     }
 
-    /// Sets the waits when the server names none: a random time up to `base`, doubled with each retry, up to `max`. 200 ms and 10 s
-    /// unless set.
+    /// Sets the random part of a wait, which comes after what the server asks for: up to `base`, doubled with each retry, up to `max`.
+    /// 200 ms and 10 s unless set.
     pub fn backoff(mut self, base: Duration, max: Duration) -> Self {
         self.settings.policy.backoff_base = base;
         self.settings.policy.backoff_max = max;

@@ -94,8 +94,8 @@
 //!
 //! # How long it waits
 //!
-//! As long as `Retry-After` says, seconds or a date, at most 30 s; if it does not say, a random time up to 200 ms, doubled with each
-//! retry up to 10 s. After 4 retries, or when the wait would not end within 2 minutes of the beginning, the last answer is the
+//! As long as `Retry-After` says, seconds or a date, at most 30 s, and a random time more, up to 200 ms, doubled with each retry up to
+//! 10 s; if it does not say, the random time alone. After 4 retries, or when the wait would not end within 2 minutes of the beginning, the last answer is the
 //! result. All of these are settings.
 //!
 //! # Bodies

@@ -50,7 +50,7 @@ pub(super) enum Heard<'a> {
 
 impl RetryPolicy {
     /// Returns how long to wait before the next send, or None when the request is over: after `sends` sends, `spent` after its
-    /// beginning. `random` is asked only for a backoff.
+    /// beginning. `random` is asked only if there is a wait.
     pub(super) fn wait(
         &self,
         heard: &Heard<'_>,
@@ -69,10 +69,9 @@ impl RetryPolicy {
         if sends > self.retries_max || !is_passing {
             return None;
         }
-        let wait = match asked {
-            Some(asked) => asked.min(self.retry_after_max),
-            None => backoff(self.backoff_base, self.backoff_max, sends, random()),
-        };
+        // The random time comes on top of what the server asks for: it says the same to all, and wants none of them earlier.
+        let asked = asked.unwrap_or_default().min(self.retry_after_max);
+        let wait = asked.saturating_add(backoff(self.backoff_base, self.backoff_max, sends, random()));
         // A wait that leaves no time to send is not begun: the caller can have the answer now.
         (wait < self.total_time.saturating_sub(spent)).then_some(wait)
     }

@@ -53,7 +53,8 @@ pub use concurrency::{many_callers_get_one_holder, many_keys_do_not_disturb_each
 pub use expiry::{a_checkpointed_attempt_outlives_every_retention, an_expired_key_is_fresh, an_outcome_lasts_for_its_retention};
 pub use fencing::{a_stale_token_changes_nothing, an_end_can_be_repeated, an_ended_attempt_cannot_go_on, tokens_rise};
 pub use renewal::{
-    a_dropped_guard_renews_no_more, a_guard_renews_the_lease, a_guard_tells_that_the_lease_is_lost, a_renewed_lease_lasts,
+    a_dropped_guard_renews_no_more, a_guard_renews_the_lease, a_guard_tells_that_the_lease_is_lost,
+    a_lease_is_as_long_as_it_was_asked_for, a_renewed_lease_lasts,
 };
 pub use takeover::{a_checkpoint_outlives_a_takeover_without_one, a_lapsed_holder_may_still_end, a_lapsed_lease_is_a_takeover};
 pub use waiting::{
@@ -145,6 +146,7 @@ pub fn cases<H: Harness>() -> Vec<Case<H>> {
         an_end_can_be_repeated,
         tokens_rise,
         a_renewed_lease_lasts,
+        a_lease_is_as_long_as_it_was_asked_for,
         a_guard_renews_the_lease,
         a_dropped_guard_renews_no_more,
         a_guard_tells_that_the_lease_is_lost,

@@ -1,8 +1,8 @@
 use super::{
     Failure, Harness,
-    subject::{LEASE, MS, NEARLY_A_LEASE, case, ensure, key, wrong},
+    subject::{LEASE, MS, NEARLY_A_LEASE, case, ensure, key, request, wrong},
 };
-use crate::{IdempotencyStore, Renewing};
+use crate::{Begin, BeginOptions, IdempotencyStore, Renewing};
 
 /// A renewal starts the lease anew.
 ///
@@ -22,6 +22,28 @@ pub fn a_renewed_lease_lasts<H: Harness>(harness: &H) -> Result<(), Failure> {
         subject.in_flight("just before the renewed lease lapses", "pay").await?;
         subject.advance(MS + MS);
         subject.takeover("after it lapsed", "pay", 2).await.map(drop)
+    })
+}
+
+/// A grant and a renewal last as long as was asked, be that longer or shorter than before: who leaves an attempt cuts its lease so.
+///
+/// # Errors
+/// When it does not hold.
+pub fn a_lease_is_as_long_as_it_was_asked_for<H: Harness>(harness: &H) -> Result<(), Failure> {
+    case(harness, "a_lease_is_as_long_as_it_was_asked_for", async |subject| {
+        let (key, options) = (key("pay")?, BeginOptions::new().lease(LEASE * 3));
+        let asked = subject.store.begin(&key, request("pay"), options).await;
+        let Ok(Begin::Fresh(grant)) = asked else { return wrong("a new key", "a fresh grant", asked) };
+        subject.advance(LEASE * 2);
+        subject.in_flight("in the last third of a long lease", "pay").await?;
+        for lease in [LEASE * 2, LEASE / 10] {
+            let renewed = subject.store.renew(&key, grant.token, lease).await;
+            renewed.or_else(|error| wrong("a renewal in time", "done", error))?;
+            subject.advance(lease.saturating_sub(MS));
+            subject.in_flight("just before the renewed lease lapses", "pay").await?;
+        }
+        subject.advance(MS + MS);
+        subject.takeover("after the short renewal lapsed", "pay", 2).await.map(drop)
     })
 }
 

@@ -4,21 +4,22 @@ use super::{
 };
 use crate::OutcomeKind;
 
-/// A key whose lease lapsed is granted as a takeover, once, with a higher token, the next attempt and the earlier checkpoint.
+/// A key whose lease lapsed is granted as a takeover, once, with a higher token, the next attempt and the last checkpoint.
 ///
 /// # Errors
 /// When it does not hold.
 pub fn a_lapsed_lease_is_a_takeover<H: Harness>(harness: &H) -> Result<(), Failure> {
     case(harness, "a_lapsed_lease_is_a_takeover", async |subject| {
         let first = subject.fresh("a new key", "pay").await?;
-        subject.checkpoint("the holder", "pay", first.token, b"charge requested").await?;
+        subject.checkpoint("the holder", "pay", first.token, b"customer found").await?;
+        subject.checkpoint("the holder, later", "pay", first.token, b"charge requested").await?;
         subject.advance(NEARLY_A_LEASE);
         subject.in_flight("just before the lease lapses", "pay").await?;
         subject.advance(MS + MS);
         let second = subject.takeover("after the lease lapsed", "pay", 2).await?;
         ensure(second.token > first.token, || format!("the takeover's token {} is not above {}", second.token, first.token))?;
         ensure(second.checkpoint.as_deref() == Some(b"charge requested"), || {
-            "the takeover lacks the earlier checkpoint".to_owned()
+            format!("the takeover has the checkpoint {:?}, and not the last one", second.checkpoint)
         })?;
         subject.in_flight("a duplicate of the takeover", "pay").await?;
         subject.complete("the second holder", "pay", second.token, b"receipt").await?;

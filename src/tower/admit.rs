@@ -2,8 +2,8 @@
 //! handed to the spawned work, nothing has happened.
 
 use super::{
-    Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
-    collect::{self, ReadError},
+    Attempt, Duplicate, Refusal, RequestBody, ResponseBody, StoreFailure,
+    collect::{self, Read, ReadError},
     held::Held,
     identify::Named,
     observe,
@@ -16,7 +16,6 @@ use super::{
 use crate::{
     Begin, BeginOptions, Error, ErrorKind, Fingerprint, Grant, IdempotencyStore, Key, limits::RETENTION, sync::promise::promise,
 };
-use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 use std::{sync::Arc, time::Duration};
@@ -56,9 +55,10 @@ impl<S, St: IdempotencyStore> Admission<S, St> {
             Ok(named) => named,
             Err(refusal) => return Ok(self.settings.refuse(&refusal, is_grpc, None)),
         };
-        let read = collect::read(body, self.settings.request_bytes_max, &self.settings.budget).await;
+        let digested = self.settings.fingerprint_of_pieces(&parts, &named, body.size_hint().exact());
+        let read = collect::read(body, self.settings.request_bytes_max, &self.settings.budget, digested).await;
         let admitted = match &read {
-            Ok(read) => self.settings.begin(&*self.store, &parts, &named, &read.data).await,
+            Ok(read) => self.settings.begin(&*self.store, &parts, &named, read).await,
             Err(ReadError::TooLarge) => Err(Refusal::BodyTooLarge { bytes_max: self.settings.request_bytes_max }),
             Err(ReadError::BudgetSpent) => Err(Refusal::Overloaded),
             Err(ReadError::Broken) => Err(Refusal::BodyBroken),
@@ -71,15 +71,14 @@ impl<S, St: IdempotencyStore> Admission<S, St> {
         let (key, grant, is_takeover) = match admitted {
             Admitted::Answer(response) => return Ok(response),
             Admitted::RunUnprotected => {
-                let body = RequestBody::read(read.data, read.trailers, read.permit);
-                let response = self.inner.call(Request::from_parts(parts, body)).await?;
+                let response = self.inner.call(Request::from_parts(parts, RequestBody::read(read))).await?;
                 return Ok(response.map(ResponseBody::own));
             }
             Admitted::Run { key, grant, is_takeover } => (key, grant, is_takeover),
         };
         // Between the grant and this line nothing is awaited, so a client that goes away cannot come between them.
         let Self { inner, store, settings } = self;
-        let held = Held { store, settings: settings.clone(), key, grant, is_takeover };
+        let held = Held { store, settings: settings.clone(), key, grant, is_takeover, has_ended: Arc::default() };
         let work = Work { inner, held };
         let (fulfil, promise) = promise();
         settings.spawn.spawn(async move {
@@ -103,18 +102,22 @@ impl Settings {
         store: &St,
         parts: &Parts,
         named: &Named,
-        body: &Bytes,
+        read: &Read,
     ) -> Result<Admitted<RB>, Refusal> {
         if self.retention.is_some_and(|retention| !RETENTION.contains(&retention)) {
             return Err(Refusal::Misconfigured);
         }
-        let (key, fingerprint) = self.operation(parts, named, body)?;
+        let (key, fingerprint) = self.operation(parts, named, read)?;
+        // The layer is within itself, and the outer one has granted this very key: to ask again would be to wait for oneself.
+        if parts.extensions.get::<Attempt>().is_some_and(|outer| outer.is_running(&key)) {
+            return Ok(Admitted::RunUnprotected);
+        }
         // Only what runs takes what a response may need: a duplicate that held it while it waits would keep others from running. What
         // is known not to run need not be granted first.
         if !self.budget.has(self.response_bytes_max) {
             return Err(Refusal::Overloaded);
         }
-        let waiting = self.budget.wait_with(body.len());
+        let waiting = self.budget.wait_with(read.data.len());
         let wait = if waiting.is_some() { self.wait } else { Duration::ZERO };
         let begun = self.ask(store, &key, fingerprint, wait).await;
         drop(waiting);

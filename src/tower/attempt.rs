@@ -3,7 +3,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Acquire},
+    },
 };
 
 /// The attempt that a handler runs under, from the request's extensions.
@@ -29,6 +32,8 @@ struct Inner {
     is_takeover: bool,
     /// Not kept alive by a handler that holds on to this.
     renewing: Weak<dyn Renewing>,
+    /// Whether its end is stored.
+    has_ended: Arc<AtomicBool>,
     store: Arc<dyn Marks>,
 }
 
@@ -60,9 +65,17 @@ impl Attempt {
         grant: Grant,
         is_takeover: bool,
         renewing: &Arc<S::KeepAlive>,
+        has_ended: &Arc<AtomicBool>,
     ) -> Self {
         let renewing: Weak<S::KeepAlive> = Arc::downgrade(renewing);
-        Self(Arc::new(Inner { key: key.clone(), grant, is_takeover, renewing, store: store.clone() }))
+        Self(Arc::new(Inner {
+            key: key.clone(),
+            grant,
+            is_takeover,
+            renewing,
+            has_ended: has_ended.clone(),
+            store: store.clone(),
+        }))
     }
 
     /// Returns the key. To a payment provider that takes idempotency keys, pass one made of it.
@@ -90,9 +103,20 @@ impl Attempt {
         self.0.grant.checkpoint.as_deref()
     }
 
-    /// Returns whether somebody else has the key now: stop.
+    /// Returns whether somebody else has the key now, or may have: stop.
+    ///
+    /// It is also true when the handler ended and nothing was stored, because it failed or freed the key, say. What it left running works
+    /// without a lease then.
     pub fn is_lost(&self) -> bool {
-        self.0.renewing.upgrade().is_some_and(|renewing| renewing.is_lost())
+        match self.0.renewing.upgrade() {
+            Some(renewing) => renewing.is_lost(),
+            None => !self.0.has_ended.load(Acquire),
+        }
+    }
+
+    /// Returns whether this is the attempt of this key, and its handler has not ended.
+    pub(super) fn is_running(&self, key: &Key) -> bool {
+        self.0.key == *key && self.0.renewing.upgrade().is_some_and(|renewing| !renewing.is_lost())
     }
 
     /// Stores a progress mark of at most 4 KiB and thereby declares that the effect may have started.

@@ -1,4 +1,7 @@
-use super::{budget::Permit, collect::Collected};
+use super::{
+    budget::{Permit, counted},
+    collect::{Collected, Read},
+};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -7,6 +10,7 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -33,16 +37,16 @@ pin_project! {
     #[project = EitherProjection]
     enum Either<B> {
         Own { #[pin] body: B },
-        Read { frames: VecDeque<Frame<Bytes>>, bytes: u64, _permit: Option<Permit> },
+        Read { frames: VecDeque<Frame<Bytes>>, bytes: u64 },
     }
 }
 
 impl<B> Either<B> {
-    fn read(data: impl IntoIterator<Item = Bytes>, trailers: Option<HeaderMap>, permit: Option<Permit>) -> Self {
+    fn read(data: impl IntoIterator<Item = Bytes>, trailers: Option<HeaderMap>) -> Self {
         let data = data.into_iter().filter(|data| !data.is_empty()).map(Frame::data);
         let frames: VecDeque<_> = data.chain(trailers.map(Frame::trailers)).collect();
         let bytes = frames.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
-        Self::Read { frames, bytes, _permit: permit }
+        Self::Read { frames, bytes }
     }
 }
 
@@ -51,8 +55,8 @@ impl<B> RequestBody<B> {
         Self { body: Either::Own { body } }
     }
 
-    pub(super) fn read(data: Bytes, trailers: Option<HeaderMap>, permit: Permit) -> Self {
-        Self { body: Either::read([data], trailers, Some(permit)) }
+    pub(super) fn read(read: Read) -> Self {
+        Self { body: Either::read([read.data], read.trailers) }
     }
 }
 
@@ -62,12 +66,18 @@ impl<B: Body> ResponseBody<B> {
     }
 
     pub(super) fn whole(data: Bytes, trailers: Option<HeaderMap>, permit: Option<Permit>) -> Self {
-        Self { body: Either::read([data], trailers, permit), rest: None, failure: None }
+        let data = match permit {
+            Some(permit) => counted(data, &Arc::new(permit)),
+            None => data,
+        };
+        Self { body: Either::read([data], trailers), rest: None, failure: None }
     }
 
     pub(super) fn collected(collected: Collected<B>, permit: Permit) -> Self {
         let Collected { data, trailers, rest, failure } = collected;
-        Self { body: Either::read(data, trailers, Some(permit)), rest, failure }
+        let permit = Arc::new(permit);
+        let data = data.into_iter().map(|data| counted(data, &permit));
+        Self { body: Either::read(data, trailers), rest, failure }
     }
 }
 
@@ -78,7 +88,7 @@ impl<B: Body> Body for Either<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project() {
             EitherProjection::Own { body } => Poll::Ready(ready!(body.poll_frame(context)).map(|frame| frame.map(into_bytes))),
-            EitherProjection::Read { frames, bytes, .. } => {
+            EitherProjection::Read { frames, bytes } => {
                 let frame = frames.pop_front();
                 *bytes -= frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
                 Poll::Ready(frame.map(Ok))

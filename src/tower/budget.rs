@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -8,6 +9,8 @@ use std::sync::{
 /// A request takes what its body has as that is read, and one that is to run takes, before it does, as much again as a response may
 /// have; so a response that is within its limit can always be stored. A replay takes what it has. When the budget is spent, further
 /// requests are told to come back.
+///
+/// Bytes count until the last who holds them lets go: a handler that took them out of the body, or a connection whose client reads slowly.
 ///
 /// A duplicate that waits for the first to end keeps its body, for it may be the one that runs, and nothing else. The bodies of those
 /// who wait are half of the budget at most; who would exceed that does not wait.
@@ -90,6 +93,19 @@ impl Permit {
         self.account.used.fetch_sub(back, Relaxed);
         self.bytes -= back;
     }
+}
+
+/// Counts bytes as taken by `permit` for as long as anybody holds them.
+pub(super) fn counted(data: Bytes, permit: &Arc<Permit>) -> Bytes {
+    struct Counted(Bytes, #[expect(dead_code, reason = "it is held, and that is all")] Arc<Permit>);
+
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    if data.is_empty() { data } else { Bytes::from_owner(Counted(data, permit.clone())) }
 }
 
 impl Drop for Waiting {

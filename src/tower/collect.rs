@@ -2,21 +2,24 @@
 
 use super::{
     body::into_bytes,
-    budget::{Budget, Permit},
+    budget::{Budget, counted},
 };
+use crate::{Fingerprint, FingerprintOfPieces};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
 };
 
-/// A request's body, read whole.
+/// A request's body, read whole. Its bytes are counted for as long as anybody holds them.
 pub(super) struct Read {
     pub(super) data: Bytes,
     pub(super) trailers: Option<HeaderMap>,
-    pub(super) permit: Permit,
+    /// The request's, if its body was digested as it came.
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 /// Why a request's body was not read to its end.
@@ -26,14 +29,19 @@ pub(super) enum ReadError {
     Broken,
 }
 
-/// Reads a request's body, and takes its bytes from the budget as they come.
-pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) -> Result<Read, ReadError> {
+/// Reads a request's body; takes its bytes from the budget, and digests them, as they come.
+pub(super) async fn read<B: Body>(
+    body: B,
+    bytes_max: usize,
+    budget: &Budget,
+    mut digested: Option<FingerprintOfPieces>,
+) -> Result<Read, ReadError> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(ReadError::TooLarge);
     }
     let mut permit = budget.take(0).ok_or(ReadError::BudgetSpent)?;
     let mut body = pin!(body);
-    let (mut chunks, mut len, mut trailers) = (Vec::new(), 0_usize, None);
+    let (mut gathered, mut len, mut trailers) = (Gathered::default(), 0_usize, None);
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         match into_bytes(frame.map_err(|_| ReadError::Broken)?).into_data() {
             Ok(data) => {
@@ -44,12 +52,16 @@ pub(super) async fn read<B: Body>(body: B, bytes_max: usize, budget: &Budget) ->
                 if !permit.grow(data.len()) {
                     return Err(ReadError::BudgetSpent);
                 }
-                chunks.push(data);
+                if let Some(digested) = &mut digested {
+                    digested.add(&data);
+                }
+                gathered.add(data);
             }
             Err(frame) => trailers = join_trailers(trailers, frame.into_trailers().ok()),
         }
     }
-    Ok(Read { data: joined(chunks), trailers, permit })
+    let data = counted(gathered.whole(), &Arc::new(permit));
+    Ok(Read { data, trailers, fingerprint: digested.and_then(FingerprintOfPieces::finish) })
 }
 
 /// What was read of a response's body.
@@ -107,14 +119,26 @@ fn join_trailers(earlier: Option<HeaderMap>, later: Option<HeaderMap>) -> Option
     }
 }
 
-/// Copies nothing if there is one chunk.
-fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    if chunks.len() <= 1 {
-        return chunks.pop().unwrap_or_default();
+/// A request's body as far as it has come. Chunks are not kept as they are: each may hold on to much more memory than it has bytes, and
+/// the client says how small they are.
+#[derive(Default)]
+struct Gathered {
+    /// The only chunk so far, which is copied when there is a second.
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn add(&mut self, chunk: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = chunk;
+        } else if !chunk.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+            self.all.extend_from_slice(&chunk);
+        }
     }
-    let mut all = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    for chunk in chunks {
-        all.extend_from_slice(&chunk);
+
+    fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
-    all.freeze()
 }

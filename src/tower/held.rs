@@ -3,6 +3,7 @@
 use super::{
     Answered, Attempt, Conclusion, ResponseBody, Takeover,
     budget::Permit,
+    catch::quietly,
     collect::Collected,
     limits::END_TRIES_MAX,
     response::{encode, encode_not_stored},
@@ -15,7 +16,10 @@ use http::{Response, response};
 use http_body::Body;
 use std::{
     future::{Future, poll_fn},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Release},
+    },
     task::Poll,
 };
 
@@ -26,13 +30,15 @@ pub(super) struct Held<St> {
     pub(super) key: Key,
     pub(super) grant: Grant,
     pub(super) is_takeover: bool,
+    /// Whether the end is stored, for those who keep the [`Attempt`].
+    pub(super) has_ended: Arc<AtomicBool>,
 }
 
 impl<St: IdempotencyStore> Held<St> {
     /// Starts to renew the lease; the guard is to be kept until the attempt has ended.
     pub(super) fn attempt(&self) -> (Arc<St::KeepAlive>, Attempt) {
         let guard = Arc::new(self.store.keep_alive(&self.key, self.grant.token, self.settings.lease));
-        let attempt = Attempt::new(&self.store, &self.key, self.grant.clone(), self.is_takeover, &guard);
+        let attempt = Attempt::new(&self.store, &self.key, self.grant.clone(), self.is_takeover, &guard, &self.has_ended);
         (guard, attempt)
     }
 
@@ -46,7 +52,8 @@ impl<St: IdempotencyStore> Held<St> {
         guard: Arc<St::KeepAlive>,
     ) -> Ended<RB, E> {
         let answered = Answered { status: parts.status, headers: &parts.headers, trailers: collected.trailers.as_ref() };
-        let recorded = self.settings.recording.decide(&answered);
+        // A rule that panics has said nothing.
+        let recorded = quietly(|| self.settings.recording.decide(&answered)).unwrap_or(Conclusion::Unknown);
         let conclusion = match parts.extensions.remove::<Conclusion>() {
             _ if collected.failure.is_some() => self.settings.handler_failure.without_response(),
             Some(own) => own,
@@ -60,19 +67,19 @@ impl<St: IdempotencyStore> Held<St> {
             Conclusion::Fail => Some(OutcomeKind::Failed),
             Conclusion::Release | Conclusion::Unknown => None,
         };
-        match kind {
+        let is_concluded = match kind {
             Some(kind) => {
                 let is_whole = collected.rest.is_none();
                 let also_not = &self.settings.never_recorded;
                 let encoded = || encode(parts.status, &parts.headers, &collected.data, collected.trailers.as_ref(), also_not);
                 let payload = is_whole.then(encoded).flatten();
-                self.end(kind, payload, encode_not_stored(parts.status)).await;
+                self.end(kind, payload, encode_not_stored(parts.status)).await
             }
-            None if conclusion == Conclusion::Release => self.release().await,
-            None => {
-                drop(guard);
-                self.leave().await;
-            }
+            None => conclusion == Conclusion::Release && self.release().await,
+        };
+        drop(guard);
+        if !is_concluded {
+            self.leave().await;
         }
         permit.shrink_to(collected.len());
         Ended::Answered(Response::from_parts(parts, ResponseBody::collected(collected, permit)))
@@ -88,33 +95,35 @@ impl<St: IdempotencyStore> Held<St> {
         kind: OutcomeKind,
         response: Response<Bytes>,
         permit: Permit,
+        guard: Arc<St::KeepAlive>,
     ) -> Ended<RB, E> {
         let (parts, body) = response.into_parts();
         let payload = encode(parts.status, &parts.headers, std::slice::from_ref(&body), None, &self.settings.never_recorded);
-        self.end(kind, payload, encode_not_stored(parts.status)).await;
+        let is_ended = self.end(kind, payload, encode_not_stored(parts.status)).await;
+        drop(guard);
+        if !is_ended {
+            self.leave().await;
+        }
         Ended::Answered(Response::from_parts(parts, ResponseBody::whole(body, None, Some(permit))))
     }
 
     pub(super) async fn without_response(&self, guard: Arc<St::KeepAlive>) {
-        if self.settings.handler_failure.without_response() == Conclusion::Release {
-            self.release().await;
-        } else {
-            drop(guard);
+        let is_released = self.settings.handler_failure.without_response() == Conclusion::Release && self.release().await;
+        drop(guard);
+        if !is_released {
             self.leave().await;
         }
     }
 
     /// Gives back a grant under which nothing ran. Of a takeover that is not known: what the earlier attempt did is still open.
     pub(super) async fn unused(&self) {
-        if self.is_takeover {
+        if self.is_takeover || !self.release().await {
             self.leave().await;
-        } else {
-            self.release().await;
         }
     }
 
-    /// Stores the end. If the store refuses the payload for its size, what is stored is that there was one.
-    async fn end(&self, kind: OutcomeKind, payload: Option<Vec<u8>>, instead: Vec<u8>) {
+    /// Stores the end, and returns whether it did. If the store refuses the payload for its size, what is stored is that there was one.
+    async fn end(&self, kind: OutcomeKind, payload: Option<Vec<u8>>, instead: Vec<u8>) -> bool {
         let (token, retention) = (self.grant.token, self.settings.retention);
         let ended = match payload {
             Some(payload) => patiently(async || self.store.end(&self.key, token, kind, &payload, retention).await).await,
@@ -126,11 +135,13 @@ impl<St: IdempotencyStore> Held<St> {
             }
             ended => ended,
         };
-        self.report(ended);
+        let is_ended = self.is_done(ended);
+        self.has_ended.store(is_ended, Release);
+        is_ended
     }
 
-    async fn release(&self) {
-        self.report(patiently(async || self.store.release(&self.key, self.grant.token).await).await);
+    async fn release(&self) -> bool {
+        self.is_done(patiently(async || self.store.release(&self.key, self.grant.token).await).await)
     }
 
     /// Leaves the attempt in flight, and its lease to lapse at once: whoever asks next is told that the outcome is unknown, and not
@@ -140,9 +151,13 @@ impl<St: IdempotencyStore> Held<St> {
         let _ = self.store.renew(&self.key, self.grant.token, *LEASE.start()).await;
     }
 
-    fn report<T>(&self, ended: StoreResult<T>) {
-        if let Err(error) = ended {
-            self.settings.hooks.unrecorded(&self.key, &error);
+    fn is_done<T>(&self, ended: StoreResult<T>) -> bool {
+        match ended {
+            Ok(_) => true,
+            Err(error) => {
+                self.settings.hooks.unrecorded(&self.key, &error);
+                false
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::observe;
+use super::{catch::quietly, observe};
 use crate::{Error, Key};
 use std::{fmt, sync::Arc};
 
@@ -17,7 +17,8 @@ pub enum Duplicate {
 type OfKey<T> = Option<Arc<dyn Fn(&Key, T) + Send + Sync>>;
 type OfError = Option<Arc<dyn Fn(&Key, &Error) + Send + Sync>>;
 
-/// Functions that are told what happens. They run where it happens, so they must not block; none is given a payload.
+/// Functions that are told what happens. They run where it happens, so they must not block; none is given a payload. One
+/// that panics changes nothing else.
 ///
 /// ```
 /// use idemstore::tower::Hooks;
@@ -69,28 +70,28 @@ impl Hooks {
     pub(super) fn duplicate(&self, key: &Key, duplicate: Duplicate) {
         observe::duplicate(duplicate);
         if let Some(hook) = &self.duplicate {
-            hook(key, duplicate);
+            quietly(|| hook(key, duplicate));
         }
     }
 
     pub(super) fn takeover(&self, key: &Key, attempt: u32) {
         observe::takeover(key, attempt);
         if let Some(hook) = &self.takeover {
-            hook(key, attempt);
+            quietly(|| hook(key, attempt));
         }
     }
 
     pub(super) fn mismatch(&self, key: &Key) {
         observe::mismatch(key);
         if let Some(hook) = &self.mismatch {
-            hook(key, ());
+            quietly(|| hook(key, ()));
         }
     }
 
     pub(super) fn unrecorded(&self, key: &Key, error: &Error) {
         observe::unrecorded(key, error);
         if let Some(hook) = &self.unrecorded {
-            hook(key, error);
+            quietly(|| hook(key, error));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Which operation a request names: its key, its scope and its fingerprint.
 
 use super::{
-    KeyError, Refusal, header,
+    KeyError, Refusal,
+    collect::Read,
+    header,
     scope::scope_of,
     settings::{OfBody, OfRequest, Settings},
 };
-use crate::{Fingerprint, Key};
+use crate::{Fingerprint, FingerprintOfPieces, Key};
 use bytes::Bytes;
 use http::{HeaderName, header::HOST, request::Parts, uri::Authority};
 
@@ -81,16 +83,16 @@ impl Settings {
 
     /// Makes the key, in the scope of the principal, the method and the route, and the fingerprint. A derived id has a scope of its
     /// own, so that no client can send one.
-    pub(super) fn operation(&self, parts: &Parts, named: &Named, body: &Bytes) -> Result<(Key, Fingerprint), Refusal> {
+    pub(super) fn operation(&self, parts: &Parts, named: &Named, read: &Read) -> Result<(Key, Fingerprint), Refusal> {
         let fingerprint = match named {
             #[cfg(feature = "x402")]
             Named::Payment { payload, .. } => {
                 let (method, query) = (parts.method.as_str(), parts.uri.query());
                 let path = format!("{}{}", self.host(parts).unwrap_or_default(), parts.uri.path());
-                let fingerprint = crate::x402::payment_fingerprint(payload, method, &path, query, body);
+                let fingerprint = crate::x402::payment_fingerprint(payload, method, &path, query, &read.data);
                 fingerprint.map_err(|_| Refusal::KeyInvalid(KeyError::new("the payment is not plain JSON")))?
             }
-            _ => self.fingerprint(parts, body),
+            _ => read.fingerprint.unwrap_or_else(|| self.fingerprint(parts, &read.data)),
         };
         let principal = (self.principal)(parts).ok_or(Refusal::PrincipalUnknown)?;
         // To a server that takes `post` for POST they are one operation; the fingerprint still tells them apart, so the second is refused.
@@ -114,8 +116,21 @@ impl Settings {
     fn fingerprint(&self, parts: &Parts, body: &Bytes) -> Fingerprint {
         match &self.covers {
             Covers::Function(fingerprint) => fingerprint(parts, body),
-            Covers::Request { headers, body: true } => of_request(parts, self.host(parts).as_deref(), headers, body),
-            Covers::Request { headers, body: false } => of_request(parts, self.host(parts).as_deref(), headers, &[]),
+            Covers::Request { headers, body: covers_body } => {
+                let body = if *covers_body { &body[..] } else { &[] };
+                with_head(parts, self.host(parts).as_deref(), headers, |head| Fingerprint::of(&[head, &[body]].concat()))
+            }
+        }
+    }
+
+    /// Starts the fingerprint of a request whose body is still to be read, if its length is known and it is covered as it comes.
+    pub(super) fn fingerprint_of_pieces(&self, parts: &Parts, named: &Named, len: Option<u64>) -> Option<FingerprintOfPieces> {
+        match (&self.covers, named) {
+            (Covers::Request { headers, body: true }, Named::Key(_) | Named::Derived) => {
+                let host = self.host(parts);
+                len.map(|len| with_head(parts, host.as_deref(), headers, |head| Fingerprint::of_pieces(head, len)))
+            }
+            _ => None,
         }
     }
 
@@ -127,9 +142,9 @@ impl Settings {
     }
 }
 
-/// Covers method, path, query, the host if it counts, the chosen headers and the body; each header with the number of its values, so
-/// that they cannot run into each other.
-fn of_request(parts: &Parts, host: Option<&str>, headers: &[HeaderName], body: &[u8]) -> Fingerprint {
+/// What is covered before the body: method, path, query, the host if it counts, and the chosen headers; each header with the number of
+/// its values, so that they cannot run into each other.
+fn with_head<T>(parts: &Parts, host: Option<&str>, headers: &[HeaderName], digest: impl FnOnce(&[&[u8]]) -> T) -> T {
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let counts: Vec<_> = headers.iter().map(|name| parts.headers.get_all(name).iter().count().to_string()).collect();
     let mut covered: Vec<&[u8]> = vec![b"http", parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), query.as_bytes()];
@@ -140,8 +155,7 @@ fn of_request(parts: &Parts, host: Option<&str>, headers: &[HeaderName], body: &
         covered.extend([name.as_str().as_bytes(), count.as_bytes()]);
         covered.extend(parts.headers.get_all(name).iter().map(http::HeaderValue::as_bytes));
     }
-    covered.push(body);
-    Fingerprint::of(&covered)
+    digest(&covered)
 }
 
 /// Reads the payment out of a request's headers, of version 2 or of version 1. With both nobody could say which of them the service

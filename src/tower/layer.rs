@@ -132,6 +132,10 @@ impl<St> IdempotencyLayer<St> {
     }
 
     /// Names the route of a request, which is part of the scope; its path unless set.
+    ///
+    /// The path is the one that the layer sees. A router that strips prefixes, as axum's `nest` does, shows `/pay` for both `/a/pay` and
+    /// `/b/pay` to a layer on what is nested, and a key that was used at the one would be answered at the other with what the first said. Put
+    /// the layer outside of the nesting, or name the routes.
     pub fn route_by(self, route: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.route = Arc::new(route))
     }
@@ -185,6 +189,8 @@ impl<St> IdempotencyLayer<St> {
     }
 
     /// Lets a duplicate wait this long for the first to end, at most 1 h, before it is told that it is in flight; not at all unless set.
+    ///
+    /// It keeps the service that was made ready for it: a limit of concurrency inside of the layer counts those who wait.
     pub fn wait(self, wait: Duration) -> Self {
         self.set(|settings| settings.wait = wait)
     }

@@ -62,7 +62,7 @@
 //! # How a request is handled
 //!
 //! 1. A request that the layer does not cover, or that has no key, goes straight to the service; nothing is read or boxed.
-//! 2. Its body is read, up to the limit, and the fingerprint made. Nothing has happened yet: a client may go away.
+//! 2. Its body is read, up to the limit, and digested for the fingerprint as it comes. Nothing has happened yet: a client may go away.
 //! 3. The store is asked. A retry is answered from what it holds: [the recorded response](#a-replay), or a [`Refusal`].
 //! 4. Granted, the service runs in a task of its own, to its end, whether or not the client is still there. Its lease is renewed all
 //!    the while. It finds its [`Attempt`] in the request's extensions.

@@ -56,10 +56,10 @@ impl<S, St: IdempotencyStore> Work<S, St> {
                     held.leave().await;
                     return Ended::Refused(Refusal::OutcomeUnknown);
                 }
-                Decided::End(kind, response) => return held.end_reconciled(kind, response, permit).await,
+                Decided::End(kind, response) => return held.end_reconciled(kind, response, permit, guard).await,
             }
         }
-        let mut request = Request::from_parts(parts, RequestBody::read(read.data, read.trailers, read.permit));
+        let mut request = Request::from_parts(parts, RequestBody::read(read));
         request.extensions_mut().insert(attempt);
         let bytes_max = held.settings.response_bytes_max;
         let ran = catch_panic(async {

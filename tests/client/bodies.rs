@@ -18,7 +18,8 @@ fn every_send_has_the_same_body_and_trailers() {
     assert_eq!(server.arrivals().len(), 3);
     for arrival in server.arrivals() {
         assert_eq!((arrival.body().as_slice(), arrival.trailers), (b"pay 1 USD".as_slice(), Some(trailers.clone())));
-        assert_eq!(arrival.exact_size, Some(9));
+        // HTTP/1.1 has no trailers where a length is known before.
+        assert_eq!(arrival.exact_size, None);
     }
 }
 

@@ -32,7 +32,7 @@ fn it_gives_up_after_four_retries_unless_set() {
 #[test]
 fn a_wait_that_leaves_no_time_is_not_begun() {
     let server = Server::new([answer_with(503, "retry-after", "6"), answer_with(503, "retry-after", "4")]);
-    let layer = layer(&server).total_time(Duration::from_secs(10));
+    let layer = layer(&server).total_time(Duration::from_secs(10)).jitter(|| 0);
     let response = server.send(&layer, post(b"")).unwrap();
     assert_eq!((response.status().as_u16(), server.waits()), (503, vec![Duration::from_secs(6)]));
     assert_eq!(response.headers()["retry-after"], "4");

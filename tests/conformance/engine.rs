@@ -30,10 +30,13 @@ pub enum Defect {
     TokensPerKey,
     CheckpointLost,
     CheckpointNotHandedOn,
+    CheckpointNotReplaced,
     AttemptWithCheckpointSwept,
     ExpiredTooEarly,
     NeverExpired,
     RenewalIgnored,
+    RenewalOfAnyLengthTheSame,
+    LeaseOfAnyLengthTheSame,
     RenewalOfEndedAllowed,
     GuardRenewsNothing,
     GuardOutlivesItself,
@@ -205,6 +208,7 @@ impl Engine {
     }
 
     fn renew_now(&self, key: &Key, token: FencingToken, lease: Duration) -> Result<Timestamp> {
+        let lease = if self.is(Defect::RenewalOfAnyLengthTheSame) { Duration::from_secs(30) } else { lease };
         let (now, wall) = (self.clock.monotonic(), self.clock.wall());
         self.held(key, token, |entry| {
             let allowed = entry.outcome.is_none() || self.is(Defect::RenewalOfEndedAllowed);
@@ -221,7 +225,8 @@ impl IdempotencyStore for Engine {
 
     async fn begin(&self, key: &Key, fingerprint: Fingerprint, options: BeginOptions) -> Result<Begin<Grant>> {
         let deadline = self.clock.monotonic() + options.wait_asked();
-        let lease = options.lease_asked().unwrap_or(Duration::from_secs(30));
+        let asked_lease = options.lease_asked().filter(|_| !self.is(Defect::LeaseOfAnyLengthTheSame));
+        let lease = asked_lease.unwrap_or(Duration::from_secs(30));
         let mut asked = false;
         poll_fn(|context| {
             if asked && self.is(Defect::LapseNotSeenByWaiters) && self.clock.monotonic() < deadline {
@@ -284,7 +289,9 @@ impl IdempotencyStore for Engine {
 
     async fn checkpoint(&self, key: &Key, token: FencingToken, data: &[u8]) -> Result<()> {
         self.held(key, token, |entry| {
-            entry.checkpoint = Some(data.into());
+            if entry.checkpoint.is_none() || !self.is(Defect::CheckpointNotReplaced) {
+                entry.checkpoint = Some(data.into());
+            }
             entry.outcome.is_none().then_some(())
         })
     }

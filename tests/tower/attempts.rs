@@ -1,7 +1,7 @@
 //! A handler knows its attempt, and its lease lasts for as long as it works.
 
 use crate::support::*;
-use idemstore::tower::{Attempt, Takeover};
+use idemstore::tower::{Attempt, Conclusion, Takeover};
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -56,4 +56,34 @@ fn an_attempt_that_a_handler_keeps_does_not_keep_its_lease_alive() {
     let kept = kept.lock().unwrap();
     assert_eq!((kept[0].number(), kept[1].number(), kept[1].is_takeover()), (1, 2, true));
     assert!(kept[1].token() > kept[0].token());
+}
+
+/// What a handler leaves running must not go on to charge when somebody else has the key.
+#[test]
+fn an_attempt_that_was_left_is_lost_and_one_that_ended_is_not() {
+    for (fate, is_lost) in [("ends", false), ("fails", true), ("is released", true), ("is dropped", true)] {
+        let lab = Lab::new();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keeping = kept.clone();
+        let shop = lab.shop_of(&lab.layer(), move |charge, request| {
+            keeping.lock().unwrap().push(request.extensions().get::<Attempt>().unwrap().clone());
+            async move {
+                let mut receipt = receipt(charge);
+                match fate {
+                    "fails" => return Err("the line broke".into()),
+                    "is dropped" => std::future::pending().await,
+                    "is released" => drop(receipt.extensions_mut().insert(Conclusion::Release)),
+                    _ => (),
+                }
+                Ok(receipt)
+            }
+        });
+        if fate == "is dropped" {
+            drop(lab.begin(&shop, post("a", "100")));
+            lab.runtime.abort();
+        } else {
+            let _ = lab.try_send(&shop, post("a", "100"));
+        }
+        assert_eq!(kept.lock().unwrap()[0].is_lost(), is_lost, "an attempt that {fate}");
+    }
 }

@@ -7,14 +7,21 @@ mod failures;
 mod hooks;
 mod keys;
 mod memory;
+mod memory_held;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod panics;
 mod profiles;
 mod recording;
 mod replay;
 mod scopes;
+mod stacked;
+mod store_faults;
 mod stories;
 mod support;
 mod takeover;
+#[cfg(feature = "tracing")]
+mod traces;
+mod wire;
 #[cfg(feature = "x402")]
 mod x402;

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use idemstore::Fingerprint;
+use std::sync::atomic::Ordering::SeqCst;
+use tower::{Layer, ServiceExt};
 
 fn to(uri: &str, key: &str, body: &str) -> Request<Full<Bytes>> {
     let mut request = post(key, body);
@@ -88,4 +90,79 @@ fn the_fingerprint_can_leave_the_body_out_or_be_a_function() {
     lab.send(&shop, post("b", "100 at 12:00"));
     assert!(lab.send(&shop, post("b", "100 at 12:01")).is_replay());
     lab.send(&shop, post("b", "999 at 12:01")).is(422, "idempotency_conflict");
+}
+
+/// The path of a nested route is cut for what is nested.
+#[test]
+fn nested_routes_stay_apart_under_a_layer_outside_or_with_names() {
+    use axum::{Router, body::Body, routing::post as on_post};
+    for (inside, outside, replays) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let lab = Lab::new();
+        let nested = |name: &'static str| {
+            let charges = lab.charges.clone();
+            let pay = on_post(move || async move { format!("{name} {}", charges.fetch_add(1, SeqCst) + 1) });
+            let router = Router::new().route("/pay", pay);
+            match (inside, outside) {
+                (true, _) => router.layer(lab.layer().route_by(move |parts| format!("{name}{}", parts.uri.path()))),
+                (_, true) => router,
+                _ => router.layer(lab.layer()),
+            }
+        };
+        let shop = Router::new().nest("/a", nested("a")).nest("/b", nested("b"));
+        let shop = if outside { shop.layer(lab.layer()) } else { shop };
+        let mut answers = Vec::new();
+        for uri in ["/a/pay", "/b/pay"] {
+            let shop = shop.clone();
+            let request = to(uri, "k", "100").map(Body::new);
+            let sent = async move { shop.oneshot(request).await.map_err(|never| match never {}) };
+            answers.push(lab.runtime.block_on(answer_of(sent)).unwrap());
+        }
+        assert_eq!(answers[1].is_replay(), replays, "inside: {inside}, outside: {outside}");
+    }
+}
+
+/// A body whose length is announced is digested as it comes, another one when it is there: the fingerprint is one.
+#[test]
+fn the_fingerprint_does_not_depend_on_how_a_body_comes() {
+    let lab = Lab::new();
+    let charges = lab.charges.clone();
+    let shop = layer_on(lab.store.clone(), &lab.runtime).layer(tower::service_fn(move |_: Request<_>| {
+        let charge = charges.fetch_add(1, SeqCst) + 1;
+        async move { Ok::<_, BoxError>(receipt(charge)) }
+    }));
+    let covered: [&[u8]; 5] = [b"http", b"POST", b"/payments", b"", b"100 EUR"];
+    let all = Fingerprint::of(&covered);
+    for (pieces, announced) in [
+        (vec!["100 EUR"], Some(7)),
+        (vec!["1", "", "00", " EUR"], Some(7)),
+        (vec!["100", " EUR"], None),
+        (vec!["100 EUR"], Some(3)),
+        (vec!["100 ", "EUR"], Some(9)),
+    ] {
+        let body = Announced(pieces.iter().fold(Frames::default(), |body, piece| body.data(piece)), announced);
+        let request = Request::post("/payments").header("idempotency-key", "a").body(body).unwrap();
+        let answer = lab.runtime.block_on(answer_of(shop.clone().oneshot(request))).unwrap();
+        assert_eq!((answer.status.as_u16(), lab.charges()), (201, 1), "{pieces:?} {announced:?}");
+    }
+    let key = idemstore::Key::new("tenant-7 POST /payments", "a").unwrap();
+    assert_eq!(lab.store.get(&key).unwrap().unwrap().fingerprint(), all);
+}
+
+/// A body that announces a length, which may be a lie.
+struct Announced(Frames, Option<u64>);
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.1.map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
+    }
 }
