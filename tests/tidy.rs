@@ -202,8 +202,8 @@ fn the_core_names_no_async_runtime() {
 /// What each module may import: those of its own layer and of the ones below.
 fn layer(module: &str) -> u8 {
     match module {
-        "sync" | "key" | "keyed" | "fingerprint" | "outcome" | "record" | "time" | "error" | "limits" => 0,
-        "json" | "random" | "histogram" => 0,
+        "sync" | "key" | "keyed" | "fingerprint" | "outcome" | "record" | "time" | "error" | "limits" | "json" | "random"
+        | "histogram" => 0,
         "transition" => 1,
         "storage" => 2,
         "client" | "tower" | "conformance" | "x402" | "server" | "cli" => 4,
