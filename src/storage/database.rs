@@ -45,11 +45,16 @@ impl Database {
 
     /// Runs `look` on a consistent view; again, if a recovery replaced the database meanwhile.
     pub(crate) fn view<T>(&self, look: impl Fn(View<'_>, &Table) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.look(|table| table.view().and_then(|view| look(view, table)))
+    }
+
+    /// Runs `look` on the table; again, if a recovery replaced the database meanwhile.
+    pub(crate) fn look<T>(&self, look: impl Fn(&Table) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let table = self.current()?.table;
-            let result = table.view().and_then(|view| look(view, &table));
+            let result = look(&table);
             if !table.health().is_retired() {
                 return result;
             }

@@ -34,6 +34,7 @@ mod snapshot;
 mod superblock;
 mod sweep;
 mod table;
+mod trace;
 mod view;
 mod walk;
 
@@ -124,10 +125,10 @@ impl Storage {
 
     fn look_up(&self, key: &Key) -> Result<Option<Record>, StorageError> {
         let storage_key = storage_key(key);
-        if !self.database.current()?.table.may_have(&storage_key) {
-            return Ok(None);
-        }
-        self.database.view(|view, _| view.record(&storage_key))
+        self.database.look(|table| match table.trace(&storage_key) {
+            Some(trace) => table.view()?.record_at(&storage_key, &trace),
+            None => Ok(None),
+        })
     }
 
     /// Returns how many records a scope has.
@@ -335,7 +336,9 @@ impl Storage {
         self.settle_all().unwrap();
         self.recent.forget_settled();
         let row = (storage_key(key), b"not a record".to_vec());
-        self.database.current().unwrap().table.insert_rows("records", &[row]).unwrap();
+        let table = self.database.current().unwrap().table;
+        table.insert_rows("records", &[row]).unwrap();
+        table.in_flight().add([table.hash_of(&storage_key(key))]);
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     meta::Meta,
     run::{Catalog, CatalogChange, RunRows, hash_of},
     snapshot::{Latest, Snapshot},
+    trace::Trace,
     view::View,
 };
 use crate::{record::Record, sync::RwLock};
@@ -184,11 +185,9 @@ impl Table {
         &self.in_flight
     }
 
-    /// Returns false only if the table has no record of a key.
-    pub(crate) fn may_have(&self, storage_key: &[u8]) -> bool {
-        let hash = self.hash_of(storage_key);
-        // In this order: a record that ends leaves the ones in flight after its run is in the catalog.
-        self.in_flight.may_have(hash) || self.catalog().holders(hash).next().is_some()
+    /// Returns where a key may be; `None` only if the table does not have it.
+    pub(crate) fn trace(&self, storage_key: &[u8]) -> Option<Trace> {
+        Trace::of(self.hash_of(storage_key), &self.in_flight, || self.catalog())
     }
 
     pub(crate) fn hash_of(&self, storage_key: &[u8]) -> u64 {

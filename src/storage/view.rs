@@ -8,6 +8,7 @@ use super::{
     run::{self, Chunk, Entry, MergedRuns, Run},
     snapshot::Snapshot,
     table::{Definition, FENCES, INDEX, META, META_KEY, SCOPES, Table, guarded},
+    trace::Trace,
 };
 use crate::{Timestamp, record::Record};
 use std::{cell::Cell, collections::BTreeSet, ops::Bound, sync::Arc, time::Duration};
@@ -58,20 +59,36 @@ impl<'t> View<'t> {
 
     /// Returns a record; damage is an error.
     pub(crate) fn record(&self, storage_key: &[u8]) -> Result<Option<Record>, StorageError> {
+        self.record_at(storage_key, &self.anywhere(storage_key))
+    }
+
+    /// As [`record`](Self::record), only where the key may be. The trace was taken before the view was.
+    pub(crate) fn record_at(&self, storage_key: &[u8], trace: &Trace) -> Result<Option<Record>, StorageError> {
         let decode = |frame: &[u8]| decode_record(self.table.values(), storage_key, frame);
         let found = guarded(|| {
-            if let Some(frame) = self.at.records.get(storage_key)? {
+            if trace.in_flight
+                && let Some(frame) = self.at.records.get(storage_key)?
+            {
                 return Ok(Some(decode(frame.value())));
             }
             let read = |_: &Run, entry: Entry<'_>| entry.state.map(|_| decode(entry.frame));
-            Ok(self.find_in_runs(storage_key, read)?.flatten())
+            Ok(self.find_in_runs(storage_key, trace, read)?.flatten())
         })?;
         found.transpose()
     }
 
+    fn anywhere(&self, storage_key: &[u8]) -> Trace {
+        Trace::unknown(self.table.hash_of(storage_key))
+    }
+
     /// Looks for a key in the runs, newest first.
-    fn find_in_runs<T>(&self, storage_key: &[u8], read: impl Fn(&Run, Entry<'_>) -> T) -> Result<Option<T>, redb::Error> {
-        for run in self.at.catalog.holders(self.table.hash_of(storage_key)) {
+    fn find_in_runs<T>(
+        &self,
+        storage_key: &[u8],
+        trace: &Trace,
+        read: impl Fn(&Run, Entry<'_>) -> T,
+    ) -> Result<Option<T>, redb::Error> {
+        for run in trace.holders(&self.at.catalog) {
             let found = run::find(&self.at.chunks, run.id, storage_key, |entry| read(run, entry))?;
             if found.is_some() {
                 return Ok(found);
@@ -82,7 +99,9 @@ impl<'t> View<'t> {
 
     /// Returns whether the newest entry of a key in the runs is a record.
     pub(crate) fn is_in_a_run(&self, storage_key: &[u8]) -> Result<bool, StorageError> {
-        guarded(|| Ok(self.find_in_runs(storage_key, |_, entry| entry.state.is_some())?.unwrap_or(false)))
+        guarded(|| {
+            Ok(self.find_in_runs(storage_key, &self.anywhere(storage_key), |_, entry| entry.state.is_some())?.unwrap_or(false))
+        })
     }
 
     /// Returns how many bytes the record of a key takes among those in flight, damaged or not.
@@ -96,7 +115,7 @@ impl<'t> View<'t> {
             if let Some(frame) = self.at.records.get(storage_key)? {
                 return Ok(Some(frame.value().len()));
             }
-            self.find_in_runs(storage_key, |_, entry| entry.frame.len())
+            self.find_in_runs(storage_key, &self.anywhere(storage_key), |_, entry| entry.frame.len())
         })
     }
 
@@ -181,7 +200,7 @@ impl<'t> View<'t> {
     /// Returns whether a run has the record that answers for a key.
     #[cfg(feature = "ndjson")]
     pub(crate) fn answers(&self, run: u64, storage_key: &[u8]) -> bool {
-        let newest = guarded(|| self.find_in_runs(storage_key, |newest, _| newest.id));
+        let newest = guarded(|| self.find_in_runs(storage_key, &self.anywhere(storage_key), |newest, _| newest.id));
         let in_flight = guarded(|| Ok(self.at.records.get(storage_key)?.is_some()));
         // Better twice than not at all, where a page cannot be read.
         newest.map_or(true, |newest| newest.is_none_or(|newest| newest == run)) && !in_flight.unwrap_or(false)

@@ -20,6 +20,7 @@ mod lying_disk;
 mod random;
 mod second_opener;
 mod sigkill;
+mod system_calls;
 
 use idemstore::{Key, Options};
 use std::time::Duration;

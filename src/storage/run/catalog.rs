@@ -58,9 +58,14 @@ impl Catalog {
         self.runs.iter().any(|run| run.id == id)
     }
 
-    /// Returns the runs that may have a key, newest first.
-    pub(crate) fn holders(&self, hash: u64) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |run| run.filter.may_have(hash))
+    /// Returns which run is the newest that may have a key.
+    pub(crate) fn first_holder(&self, hash: u64) -> Option<usize> {
+        self.runs.iter().position(|run| run.filter.may_have(hash))
+    }
+
+    /// Returns the runs from one on that may have a key, newest first.
+    pub(crate) fn holders(&self, hash: u64, first: usize) -> impl Iterator<Item = &Run> {
+        self.runs.iter().skip(first).filter(move |run| run.filter.may_have(hash))
     }
 
     /// Returns the first time at which a record of any run expires.
