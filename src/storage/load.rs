@@ -8,7 +8,7 @@ use super::{
     codec,
     error::StorageError,
     meta::Meta,
-    run::{Catalog, Filter, Info, binding, hash_of, run_of},
+    run::{Catalog, Filter, Info, binding, run_of},
     table::{FILTERS, META, META_KEY, RECORDS, RUNS, Table, guarded},
 };
 use redb::{ReadableDatabase, ReadableTable};
@@ -47,7 +47,7 @@ impl Table {
     fn read_in_flight(&self) -> Result<Vec<u64>, StorageError> {
         guarded(|| {
             let records = self.db()?.begin_read()?.open_table(RECORDS)?;
-            let hashes = records.iter()?.map(|row| row.map(|(key, _)| hash_of(&self.hashes, key.value())));
+            let hashes = records.iter()?.map(|row| row.map(|(key, _)| self.hash_of(key.value())));
             Ok(hashes.collect::<Result<_, _>>()?)
         })
     }

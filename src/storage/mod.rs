@@ -337,8 +337,8 @@ impl Storage {
         self.recent.forget_settled();
         let row = (storage_key(key), b"not a record".to_vec());
         let table = self.database.current().unwrap().table;
+        table.in_flight().add([table.hash_of(&row.0)]);
         table.insert_rows("records", &[row]).unwrap();
-        table.in_flight().add([table.hash_of(&storage_key(key))]);
     }
 }
 

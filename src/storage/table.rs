@@ -14,7 +14,7 @@ use super::{
     in_flight::InFlight,
     keys::Place,
     meta::Meta,
-    run::{Catalog, CatalogChange, RunRows, hash_of},
+    run::{Catalog, CatalogChange, RunRows},
     snapshot::{Latest, Snapshot},
     trace::Trace,
     view::View,
@@ -191,7 +191,7 @@ impl Table {
     }
 
     pub(crate) fn hash_of(&self, storage_key: &[u8]) -> u64 {
-        hash_of(&self.hashes, storage_key)
+        self.hashes.hash(storage_key)
     }
 
     /// Makes rows durable, all or none.

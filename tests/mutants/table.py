@@ -190,7 +190,7 @@ MUTANTS = [
     Mutant(
         "filter_without_every_third_key",
         "a key that is stored is taken for new",
-        [("src/storage/run/build.rs", "        self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));\n        }\n")],
+        [("src/storage/run/build.rs", "        self.hashes.push(self.hashes_of.hash(entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(self.hashes_of.hash(entry.storage_key));\n        }\n")],
         ["power_loss"],
     ),
     Mutant(

@@ -10,9 +10,6 @@ use std::{
     time::Duration,
 };
 
-/// A moment after which a lease that was left has lapsed.
-const LEFT: Duration = Duration::from_millis(10);
-
 #[test]
 fn a_handler_that_fails_leaves_its_outcome_unknown() {
     let lab = Lab::new();

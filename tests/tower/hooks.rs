@@ -2,10 +2,7 @@
 
 use crate::support::*;
 use idemstore::tower::{Duplicate, Hooks};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn every_kind_of_event_is_told_once() {
@@ -45,7 +42,7 @@ fn every_kind_of_event_is_told_once() {
         let _ = lab.try_send(&shop, ask("a", ""));
         let _ = lab.try_send(&shop, ask("l", "long"));
         let _ = lab.try_send(&shop, ask("f", "fails"));
-        lab.advance(Duration::from_millis(10));
+        lab.advance(LEFT);
     }
     let hanging = lab.begin(&shop, ask("h", "hangs"));
     let _ = lab.try_send(&shop, ask("h", "hangs"));

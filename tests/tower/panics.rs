@@ -2,9 +2,6 @@
 
 use crate::support::*;
 use idemstore::tower::{Hooks, Recording};
-use std::time::Duration;
-
-const LEFT: Duration = Duration::from_millis(10);
 
 fn panicking_hooks() -> Hooks {
     Hooks::new()

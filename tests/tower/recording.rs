@@ -15,7 +15,7 @@ fn after(recording: Recording, answer: fn() -> http::Response<Frames>) -> (Optio
     assert!(!first.is_replay());
     let key = Key::new("tenant-7 POST /payments", "a").unwrap();
     let state = lab.store.get(&key).unwrap().map(|record| record.state());
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     let retry = lab.send(&shop, post("a", "100"));
     match state {
         Some(State::InFlight) => retry.is(503, "idempotency_outcome_unknown"),

@@ -90,9 +90,9 @@ fn shop(lab: &Lab, fault: Verb, failure: StoreFailure, conclusion: Conclusion) -
     }))
 }
 
-/// What a retry is told 10 ms after the first, when nobody is at work any more.
+/// What a retry is told a moment after the first, when nobody is at work any more.
 fn retry(lab: &Lab, shop: &impl Shop) -> Answer {
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     lab.send(shop, post("a", "100"))
 }
 

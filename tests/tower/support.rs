@@ -26,6 +26,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type Asked = Request<RequestBody<Full<Bytes>>>;
 pub const MS: Duration = Duration::from_millis(1);
 pub const LEASE: Duration = Duration::from_secs(30);
+/// A moment after which a lease that was left has lapsed.
+pub const LEFT: Duration = Duration::from_millis(10);
 
 /// Runs what was spawned, when it is asked to.
 #[derive(Clone, Default)]

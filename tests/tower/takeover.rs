@@ -30,7 +30,7 @@ fn shop(lab: &Lab, takeover: Takeover, marks: bool) -> impl Shop + use<> {
 /// The answer to a retry after the first charge was lost.
 fn retry(lab: &Lab, shop: &impl Shop) -> Answer {
     lab.try_send(shop, post("a", "100")).unwrap_err();
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     lab.send(shop, post("a", "100"))
 }
 
@@ -116,7 +116,7 @@ fn a_refused_takeover_does_not_pass_for_somebody_at_work() {
     let shop = shop(&lab, Takeover::Refuse, false);
     lab.try_send(&shop, post("a", "100")).unwrap_err();
     for _ in 0..5 {
-        lab.advance(Duration::from_millis(10));
+        lab.advance(LEFT);
         lab.send(&shop, post("a", "100")).is(503, "idempotency_outcome_unknown");
     }
 }
@@ -138,6 +138,6 @@ fn a_duplicate_that_waits_is_told_when_the_outcome_is_unknown() {
     let first = lab.begin(&shop, post("a", "100"));
     opened.open();
     assert_eq!(lab.runtime.block_on(first).unwrap().status, 202);
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     lab.send(&shop, post("a", "100")).is(503, "idempotency_outcome_unknown");
 }

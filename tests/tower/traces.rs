@@ -6,7 +6,6 @@ use std::{
     fmt::Write as _,
     sync::{Arc, Mutex},
     thread::{self, ThreadId},
-    time::Duration,
 };
 use tracing::{
     Event, Metadata, Subscriber,
@@ -78,7 +77,7 @@ fn story(key: &str) {
     ask("1", "");
     ask("1", "other");
     ask("2", "fails");
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     ask("2", "fails");
     ask("3", "closes");
     ask("4", "");

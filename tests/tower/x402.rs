@@ -201,7 +201,7 @@ fn an_unknown_outcome_is_503_with_retry_after_and_not_run_again() {
     let lab = Lab::new();
     let seller = lab.shop_of(&layer(&lab), async |_, _| Err("crashed".into()));
     lab.try_send(&seller, paid()).unwrap_err();
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     let unknown = lab.send(&seller, paid());
     unknown.is(503, ID);
     assert_eq!((unknown.header("retry-after"), lab.charges()), (Some("1"), 1));
@@ -242,7 +242,7 @@ fn a_settlement_that_is_pending_stays_unknown() {
         async move { Ok(pending) }
     });
     assert_eq!(lab.send(&seller, paid()).status, 402);
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     lab.send(&seller, paid()).is(503, "idempotency_outcome_unknown");
     assert_eq!(lab.charges(), 1);
 }
@@ -261,7 +261,7 @@ fn several_receipts_end_a_payment_only_if_they_agree() {
                 async move { Ok(answer) }
             });
             lab.send(&seller, paid());
-            lab.advance(Duration::from_millis(10));
+            lab.advance(LEFT);
             let again = lab.send(&seller, paid());
             assert_eq!((lab.charges(), again.status == 503), (runs, runs == 1), "{receipts:?} {second}");
         }
@@ -286,7 +286,7 @@ fn a_servers_error_without_a_receipt_leaves_the_outcome_unknown() {
         let lab = Lab::new();
         let seller = lab.shop_of(&layer(&lab), move |_, _| async move { Ok(response(status, "x")) });
         assert_eq!(lab.send(&seller, paid()).status.as_u16(), status);
-        lab.advance(Duration::from_millis(10));
+        lab.advance(LEFT);
         lab.send(&seller, paid()).is(503, "idempotency_outcome_unknown");
         assert_eq!(lab.charges(), 1, "{status}");
     }
@@ -391,7 +391,7 @@ fn a_refusal_after_a_takeover_does_not_free_the_id_for_another_payment() {
         _ => Ok(response(402, "nonce used")),
     });
     lab.try_send(&seller, paid()).unwrap_err();
-    lab.advance(Duration::from_millis(10));
+    lab.advance(LEFT);
     assert_eq!(lab.send(&seller, paid()).body, "nonce used");
     lab.send(&seller, paid_with(&payload(ID, "0x2"))).is(409, "different payload");
     assert_eq!(lab.charges(), 2);

@@ -24,10 +24,10 @@ const SHARE: usize = 4;
 /// It has to notice what disks, controllers and memory do to bytes, and whatever is at a wrong place or of another store. Nobody
 /// chooses checks: who can write to the file can replace it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BlockCheck(u64);
+pub(super) struct BlockCheck(u64);
 
 impl BlockCheck {
-    pub(crate) fn new(store: &StoreId) -> Self {
+    pub(super) fn new(store: &StoreId) -> Self {
         let key = blake3::derive_key("idemstore 2026-11-21 block check v2", store);
         Self(key.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
@@ -55,9 +55,10 @@ struct Group {
     checks: Box<[u8]>,
 }
 
-/// How many bytes of a cache [`Checks`] takes at most.
-pub(super) fn share_of(cache_bytes: usize) -> usize {
-    cache_bytes / SHARE
+/// Divides a cache: what is for redb's pages, and what is for checks.
+pub(crate) fn shares_of(cache_bytes: usize) -> (usize, usize) {
+    let checks = cache_bytes / SHARE;
+    (cache_bytes - checks, checks)
 }
 
 impl Checks {

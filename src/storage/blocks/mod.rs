@@ -15,7 +15,7 @@ mod checks;
 mod health;
 mod layout;
 
-pub(crate) use checks::BlockCheck;
+pub(crate) use checks::shares_of;
 pub(crate) use health::Health;
 pub use health::IoCounts;
 
@@ -24,7 +24,7 @@ use super::{
     error::StorageError,
     frame::{CHECK_BYTES, StoreId},
 };
-use checks::Checks;
+use checks::{BlockCheck, Checks};
 use layout::{block_bytes, logical_len, physical_len, position_of, runs, whole_blocks};
 use std::{
     cell::RefCell,
@@ -36,12 +36,6 @@ const SECTOR_BYTES: usize = 512;
 const HEADER_BYTES_MAX: usize = SECTOR_BYTES - CHECK_BYTES;
 /// What redb sees of a block that is not sound.
 const DAMAGED: u8 = 0xFF;
-
-/// Divides a cache: what is for redb's pages, and what is for checks.
-pub(crate) fn shares_of(cache_bytes: usize) -> (usize, usize) {
-    let checks = checks::share_of(cache_bytes);
-    (cache_bytes - checks, checks)
-}
 
 /// What redb sees as its file.
 #[derive(Debug)]

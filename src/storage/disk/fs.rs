@@ -1,6 +1,6 @@
 use super::{Disk, DiskFile, FileId};
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, Metadata, OpenOptions, TryLockError},
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -64,7 +64,11 @@ fn id_of(path: &Path) -> io::Result<FileId> {
 use id_by_metadata as id_of;
 
 fn id_by_metadata(path: &Path) -> io::Result<FileId> {
-    std::fs::metadata(path).map(|meta| FileId(meta.dev(), meta.ino()))
+    std::fs::metadata(path).map(|meta| id_in(&meta))
+}
+
+fn id_in(meta: &Metadata) -> FileId {
+    FileId(meta.dev(), meta.ino())
 }
 
 impl Disk for FsDisk {
@@ -148,7 +152,7 @@ impl DiskFile for FsFile {
     }
 
     fn id(&self) -> io::Result<FileId> {
-        self.0.metadata().map(|meta| FileId(meta.dev(), meta.ino()))
+        self.0.metadata().map(|meta| id_in(&meta))
     }
 }
 

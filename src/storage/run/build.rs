@@ -50,7 +50,7 @@ impl RunBuilder {
             self.flush(on_chunk)?;
         }
         self.chunk.push(entry);
-        self.hashes.push(hash_of(&self.hashes_of, entry.storage_key));
+        self.hashes.push(self.hashes_of.hash(entry.storage_key));
         self.expiries.push(entry.expires_ms);
         self.info.entries += 1;
         if let Some(state) = entry.state {
@@ -106,11 +106,6 @@ impl Info {
         }
         self.bytes += bytes;
     }
-}
-
-/// The hash by which filters know a key.
-pub(crate) fn hash_of(check: &CheckKey, storage_key: &[u8]) -> u64 {
-    check.hash(storage_key)
 }
 
 /// Reads fences: how many entries each chunk has, and its first key.
