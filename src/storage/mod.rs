@@ -27,6 +27,7 @@ mod recent;
 mod recovery;
 mod reserve;
 mod rewrite;
+mod row_key;
 mod run;
 mod scan;
 mod settled;
@@ -335,10 +336,12 @@ impl Storage {
     pub(crate) fn damage(&self, key: &Key) {
         self.settle_all().unwrap();
         self.recent.forget_settled();
-        let row = (storage_key(key), b"not a record".to_vec());
+        let storage_key = storage_key(key);
         let table = self.database.current().unwrap().table;
-        table.in_flight().add([table.hash_of(&row.0)]);
-        table.insert_rows("records", &[row]).unwrap();
+        table.in_flight().add([table.hash_of(&storage_key)]);
+        let txn = table.begin_write().unwrap();
+        txn.open_table(table::RECORDS).unwrap().insert(&storage_key[..], &b"not a record"[..]).unwrap();
+        table.finish(txn).unwrap();
     }
 }
 

@@ -5,7 +5,7 @@
 //! allocator's state (quick repair), so that an open after a crash need not walk the file.
 
 use super::{
-    blocks::{Blocks, Health, has_problem, shares_of, take_problem},
+    blocks::{Blocks, Health, Shares, has_problem, take_problem},
     caught::catching,
     codec::encode_record,
     disk::DiskFile,
@@ -14,21 +14,23 @@ use super::{
     in_flight::InFlight,
     keys::Place,
     meta::Meta,
+    row_key::RowKey,
     run::{Catalog, CatalogChange, RunRows},
     snapshot::{Latest, Snapshot},
     trace::Trace,
     view::View,
 };
 use crate::{record::Record, sync::RwLock};
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
-use std::sync::Arc;
+use redb::{CursorMut, Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::{ops::Bound, sync::Arc};
 
 /// How often a view is tried while the list of runs changes.
 const VIEW_TRIES: usize = 10_000;
 
 pub(super) type Bytes = &'static [u8];
-pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
-pub(super) type Reading = ReadOnlyTable<Bytes, Bytes>;
+pub(super) type Definition = TableDefinition<'static, RowKey, Bytes>;
+pub(super) type Reading = ReadOnlyTable<RowKey, Bytes>;
+pub(super) type Writing<'t> = redb::Table<'t, RowKey, Bytes>;
 
 pub(super) const RECORDS: Definition = TableDefinition::new("records");
 pub(super) const CHUNKS: Definition = TableDefinition::new("chunks");
@@ -132,9 +134,9 @@ impl Table {
 
     fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
         let health = Arc::new(Health::default());
-        let (pages_bytes, checks_bytes) = shares_of(cache_bytes);
-        let blocks = Blocks::new(file, id, checks_bytes, health.clone());
-        let db = guarded(|| Ok(Database::builder().set_cache_size(pages_bytes).create_with_backend(blocks)?))?;
+        let shares = Shares::of(cache_bytes);
+        let blocks = Blocks::new(file, id, &shares, health.clone());
+        let db = guarded(|| Ok(Database::builder().set_cache_size(shares.pages).create_with_backend(blocks)?))?;
         let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
         let (catalog, latest, in_flight) = Default::default();
         Ok(Self { db: Some(db), health, values, hashes, catalog, latest, in_flight })
@@ -277,9 +279,11 @@ impl Table {
             let txn = self.begin_write()?;
             {
                 let mut table = txn.open_table(Definition::new(table))?;
+                let mut cursor = cursor_at(&mut table, rows.first().map(|(key, _)| &key[..]).unwrap_or_default())?;
                 for (key, value) in rows {
-                    table.insert(&key[..], &value[..])?;
+                    cursor.insert_before(&key[..], &value[..])?;
                 }
+                cursor.close()?;
             }
             self.finish(txn)
         })
@@ -349,8 +353,14 @@ fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(),
     scopes.iter().try_for_each(|(prefix, records)| set_scope(&mut table, prefix, *records))
 }
 
+/// Starts where a key will be. Rows that are inserted there in key order cost far less than one by one, and the pages that lead to them
+/// are packed, so that a cache holds more of these.
+pub(super) fn cursor_at<'t>(table: &'t mut Writing<'_>, first: &[u8]) -> Result<CursorMut<'t, RowKey, Bytes>, redb::Error> {
+    Ok(table.upper_bound_mut(Bound::Excluded(first))?)
+}
+
 /// A scope without records has no row.
-pub(super) fn set_scope(table: &mut redb::Table<'_, Bytes, Bytes>, prefix: &[u8], records: u64) -> Result<(), redb::Error> {
+pub(super) fn set_scope(table: &mut Writing<'_>, prefix: &[u8], records: u64) -> Result<(), redb::Error> {
     match records {
         0 => drop(table.remove(prefix)?),
         records => drop(table.insert(prefix, &records.to_le_bytes()[..])?),

@@ -173,23 +173,23 @@ impl<'t> View<'t> {
         Scanned { record, bytes: storage_key.len() + frame.len(), storage_key }
     }
 
-    /// Returns the first keys of a run's chunks, and how many entries each has.
-    pub(crate) fn fences(&self, run: u64) -> Result<Vec<(Vec<u8>, u16)>, StorageError> {
+    /// Returns what is known of a run's chunks without them: bytes for [`run::fences`].
+    pub(crate) fn fences(&self, run: u64) -> Result<Vec<u8>, StorageError> {
         let sealed = guarded(|| {
             let fences = self.at.txn.open_table(FENCES)?.get(&run.to_be_bytes()[..])?;
             Ok(fences.map(|fences| fences.value().to_vec()).unwrap_or_default())
         })?;
         let fences = self.table.values().open(&run::binding(b"fences", run), &sealed);
         let fences = fences.ok_or_else(|| StorageError::Damaged(format!("the list of chunks of run {run} is damaged")))?;
-        Ok(run::fences(fences).map(|(entries, first)| (first.to_vec(), entries)).collect())
+        Ok(fences.to_vec())
     }
 
     /// Returns the records of one chunk; of a key that is used again, the one that expired as well.
-    pub(crate) fn chunk(&self, run: u64, first: &[u8]) -> Result<Vec<Scanned>, StorageError> {
+    pub(crate) fn chunk(&self, run: u64, start: &[u8]) -> Result<Vec<Scanned>, StorageError> {
         if !self.at.catalog.has(run) {
             return Err(StorageError::Damaged(format!("run {run} is not on the list")));
         }
-        let bytes = guarded(|| Ok(self.at.chunks.get(&run::chunk_key(run, first)[..])?.map(|chunk| chunk.value().to_vec())))?;
+        let bytes = guarded(|| Ok(self.at.chunks.get(&run::chunk_key(run, start)[..])?.map(|chunk| chunk.value().to_vec())))?;
         let missing = || StorageError::Damaged(format!("a chunk of run {run} is missing"));
         let bytes = bytes.ok_or_else(missing)?;
         let chunk = Chunk::new(&bytes).ok_or_else(missing)?;

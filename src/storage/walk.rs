@@ -4,7 +4,7 @@ use super::{
     Storage,
     error::StorageError,
     keys::parse_storage_key,
-    run::Run,
+    run::{self, Fence, Run},
     scan::{ScanFilter, ScanRow},
 };
 use std::collections::BTreeSet;
@@ -59,13 +59,14 @@ impl Storage {
         while let Some(run) = self.unvisited(&visited).map_err(failed)? {
             visited.insert(run.id);
             let fences = self.database.view(|view, _| view.fences(run.id));
-            let fences = fences.unwrap_or_else(|_| vec![(Vec::new(), u16::try_from(run.info.entries).unwrap_or(u16::MAX))]);
-            for (first, entries) in fences {
-                let rows = match self.database.view(|view, _| view.chunk(run.id, &first)) {
+            let all = Fence { entries: u16::try_from(run.info.entries).unwrap_or(u16::MAX), start: &[], first: &[] };
+            let fences = fences.as_ref().map_or_else(|_| vec![all], |bytes| run::fences(bytes).collect());
+            for Fence { entries, start, first } in fences {
+                let rows = match self.database.view(|view, _| view.chunk(run.id, start)) {
                     Ok(rows) => rows.into_iter().map(ScanRow::stored).collect(),
                     // Another run has taken its place; what is left of it is still to come.
                     Err(_) if !self.has_run(run.id) => break,
-                    Err(StorageError::Damaged(what)) => ScanRow::lost(&first, entries, &what),
+                    Err(StorageError::Damaged(what)) => ScanRow::lost(first, entries, &what),
                     Err(error) => return Err(failed(error)),
                 };
                 each(Some(run.id), rows)?;

@@ -13,4 +13,4 @@ mod model;
 pub(crate) use model::*;
 
 /// A lock for what redb calls while it holds locks of its own, of which the model checker knows nothing. It never switches there.
-pub(crate) use parking_lot::Mutex as BelowRedb;
+pub(crate) use parking_lot::{Mutex as BelowRedb, MutexGuard as BelowRedbGuard};

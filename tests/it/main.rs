@@ -22,6 +22,7 @@ mod model;
 #[cfg(feature = "ndjson")]
 mod ndjson;
 mod panic_poison;
+mod reads;
 mod recovery;
 mod remote_holders;
 mod resolve;

@@ -1,25 +1,17 @@
-//! The checks of blocks: how one is computed, and those that were read lately.
-//!
-//! A lookup that misses redb's cache reads a block or two, and each needs its check. A block of checks serves the 256 blocks of its
-//! group, a megabyte, so kept in memory it saves far more reads than a page in its place would.
+//! The checks of blocks: how one is computed, and where those in the file are read and written.
 
-use super::layout::{GROUP_BLOCKS, Run, block_bytes, position_of_check};
-use crate::{
-    storage::{
-        disk::DiskFile,
-        frame::{CHECK_BYTES, StoreId},
-    },
-    sync::BelowRedb,
+use super::{
+    kept::Kept,
+    layout::{Run, block_bytes},
 };
-use std::{io, sync::Arc};
-use twox_hash::XxHash3_128;
+use crate::storage::frame::StoreId;
+use std::io;
+use twox_hash::XxHash3_64;
 
+pub(super) const CHECK_BYTES: usize = 8;
 pub(super) type Check = [u8; CHECK_BYTES];
 
-/// How much of a cache is for checks: each block of them covers 256 times its size.
-const SHARE: usize = 4;
-
-/// Computes checks: XXH3 with 128 bits, seeded with the store and the block's number.
+/// Computes checks: XXH3 with 64 bits, seeded with the store and the block's number.
 ///
 /// It has to notice what disks, controllers and memory do to bytes, and whatever is at a wrong place or of another store. Nobody
 /// chooses checks: who can write to the file can replace it.
@@ -35,124 +27,87 @@ impl BlockCheck {
     pub(super) fn of(self, block: u64, bytes: &[u8]) -> Check {
         /// Odd, so that no two blocks share a seed; with bits everywhere, so that neighbours' have little in common.
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-        XxHash3_128::oneshot_with_seed(self.0.wrapping_add(block.wrapping_mul(STEP)), bytes).to_le_bytes()
+        XxHash3_64::oneshot_with_seed(self.0.wrapping_add(block.wrapping_mul(STEP)), bytes).to_le_bytes()
     }
 }
 
-/// The checks in a file, some of them in memory.
-#[derive(Debug)]
-pub(super) struct Checks {
-    file: Arc<dyn DiskFile>,
-    /// A group can be in one place only. The lock is held while its checks are read or written, so that no place holds what the
-    /// file does not.
-    places: Box<[BelowRedb<Option<Group>>]>,
-}
-
-/// The checks of one group.
-#[derive(Debug)]
-struct Group {
-    number: u64,
-    checks: Box<[u8]>,
-}
-
-/// Divides a cache: what is for redb's pages, and what is for checks.
-pub(crate) fn shares_of(cache_bytes: usize) -> (usize, usize) {
-    let checks = cache_bytes / SHARE;
-    (cache_bytes - checks, checks)
-}
-
-impl Checks {
-    pub(super) fn new(file: Arc<dyn DiskFile>, bytes: usize) -> Self {
-        let places = (bytes / block_bytes()).max(1);
-        Self { file, places: (0..places).map(|_| BelowRedb::new(None)).collect() }
+/// Looks at the checks of neighbours, for which it may have to `read` at a position.
+pub(super) fn with_checks<T>(
+    kept: &Kept,
+    run: &Run,
+    read: impl FnOnce(u64, &mut [u8]) -> io::Result<()>,
+    look: impl FnOnce(&[u8]) -> T,
+) -> io::Result<T> {
+    let position = run.position_of_group();
+    let mut set = kept.set_of(position);
+    if let Some(checks) = set.get(position) {
+        return Ok(look(&checks[run.in_checks()]));
     }
+    let mut checks = vec![0; block_bytes()];
+    read(position, &mut checks)?;
+    set.keep(position, &checks);
+    Ok(look(&checks[run.in_checks()]))
+}
 
-    /// Looks at the checks of neighbours.
-    pub(super) fn with<T>(&self, run: &Run, look: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-        let number = run.group();
-        let mut place = self.place(number).lock();
-        if let Some(group) = place.as_ref().filter(|group| group.number == number) {
-            return Ok(look(&group.checks[run.in_checks()]));
-        }
-        // Its memory serves again, but not what it says.
-        let mut checks = place.take().map_or_else(|| vec![0; block_bytes()].into(), |group| group.checks);
-        self.file.read_at(position_of_check(number * GROUP_BLOCKS), &mut checks)?;
-        let group = place.insert(Group { number, checks });
-        Ok(look(&group.checks[run.in_checks()]))
-    }
-
-    /// Writes the checks of neighbours with `write`, which gets their position.
-    pub(super) fn write(&self, run: &Run, checks: &[u8], write: impl FnOnce(u64) -> io::Result<()>) -> io::Result<()> {
-        let number = run.group();
-        let mut place = self.place(number).lock();
-        let known = place.take_if(|group| group.number == number);
+/// Writes the checks of neighbours with `write`, which gets their position.
+pub(super) fn write_checks(kept: &Kept, run: &Run, checks: &[u8], write: impl FnOnce(u64) -> io::Result<()>) -> io::Result<()> {
+    let position = run.position_of_group();
+    let mut set = kept.set_of(position);
+    let written = write(position + run.in_checks().start as u64);
+    match (&written, set.get(position)) {
+        (Ok(()), Some(known)) => known[run.in_checks()].copy_from_slice(checks),
         // What a failed write has left is for the next look to find out.
-        write(position_of_check(run.first))?;
-        if let Some(mut group) = known {
-            group.checks[run.in_checks()].copy_from_slice(checks);
-            *place = Some(group);
-        }
-        Ok(())
+        (Err(_), Some(_)) => set.forget(position),
+        (_, None) => {}
     }
-
-    /// Forgets everything: the file has another length.
-    pub(super) fn forget(&self) {
-        self.places.iter().for_each(|place| drop(place.lock().take()));
-    }
-
-    fn place(&self, group: u64) -> &BelowRedb<Option<Group>> {
-        let places = self.places.len() as u64;
-        &self.places[usize::try_from(group % places).unwrap_or_default()]
-    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::disk::{Disk, MemoryDisk};
+    use crate::storage::{
+        blocks::layout::{GROUP_BLOCKS, position_of_check},
+        disk::{Disk, DiskFile, MemoryDisk},
+    };
+    use std::sync::Arc;
 
     const ONE: Run = Run { first: GROUP_BLOCKS + 3, blocks: 1 };
-    const SAME_PLACE: Run = Run { first: 3 * GROUP_BLOCKS + 3, blocks: 1 };
+    const OTHER: Run = Run { first: 3 * GROUP_BLOCKS + 3, blocks: 1 };
 
-    fn checks() -> Checks {
+    fn file() -> Arc<dyn DiskFile> {
         let file = MemoryDisk::new().create("f").unwrap();
         file.set_len(position_of_check(8 * GROUP_BLOCKS)).unwrap();
-        Checks::new(file, 2 * block_bytes())
-    }
-
-    fn write(checks: &Checks, run: &Run, check: Check) -> io::Result<()> {
-        checks.write(run, &check, |position| checks.file.write_at(position, &check))
-    }
-
-    fn read(checks: &Checks, run: &Run) -> Vec<u8> {
-        checks.with(run, <[u8]>::to_vec).unwrap()
+        file
     }
 
     #[test]
     fn what_is_in_memory_is_what_was_written_last() {
-        let checks = checks();
-        for (number, run) in [ONE, SAME_PLACE, ONE, ONE, SAME_PLACE, SAME_PLACE].iter().enumerate() {
+        let (kept, file) = (Kept::new(0), file());
+        for (number, run) in [ONE, OTHER, ONE, ONE, OTHER, OTHER].iter().enumerate() {
             let check = [number.to_le_bytes()[0] + 1; CHECK_BYTES];
-            write(&checks, run, check).unwrap();
-            assert_eq!(read(&checks, run), check);
+            write_checks(&kept, run, &check, |position| file.write_at(position, &check)).unwrap();
+            assert_eq!(with_checks(&kept, run, |at, into| file.read_at(at, into), <[u8]>::to_vec).unwrap(), check);
             let mut stored = [0; CHECK_BYTES];
-            checks.file.read_at(position_of_check(run.first), &mut stored).unwrap();
+            file.read_at(position_of_check(run.first), &mut stored).unwrap();
             assert_eq!(stored, check);
         }
     }
 
     #[test]
     fn the_file_is_read_once_and_again_after_a_failed_write() {
-        let checks = checks();
-        write(&checks, &ONE, [1; CHECK_BYTES]).unwrap();
-        assert_eq!(read(&checks, &ONE), [1; CHECK_BYTES]);
-        checks.file.write_at(position_of_check(ONE.first), &[2; CHECK_BYTES]).unwrap();
-        assert_eq!(read(&checks, &ONE), [1; CHECK_BYTES], "from memory");
-        checks.write(&ONE, &[3; CHECK_BYTES], |_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
-        assert_eq!(read(&checks, &ONE), [2; CHECK_BYTES], "from the file");
-        checks.file.write_at(position_of_check(ONE.first), &[4; CHECK_BYTES]).unwrap();
-        checks.forget();
-        assert_eq!(read(&checks, &ONE), [4; CHECK_BYTES]);
+        let (kept, file) = (Kept::new(0), file());
+        let read = || with_checks(&kept, &ONE, |at, into| file.read_at(at, into), <[u8]>::to_vec).unwrap();
+        let beneath = |byte| file.write_at(position_of_check(ONE.first), &[byte; CHECK_BYTES]).unwrap();
+        beneath(1);
+        assert_eq!(read(), [1; CHECK_BYTES]);
+        beneath(2);
+        assert_eq!(read(), [1; CHECK_BYTES], "from memory");
+        write_checks(&kept, &ONE, &[3; CHECK_BYTES], |_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(read(), [2; CHECK_BYTES], "from the file");
+        beneath(4);
+        kept.clear();
+        assert_eq!(read(), [4; CHECK_BYTES]);
     }
 
     #[test]

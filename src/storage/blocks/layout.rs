@@ -1,10 +1,10 @@
 //! Where a block and its check are in the file.
 
-use crate::storage::frame::CHECK_BYTES;
+use super::checks::CHECK_BYTES;
 use std::io;
 
 pub(super) const BLOCK_BYTES: u64 = 4096;
-pub(super) const GROUP_BLOCKS: u64 = 256;
+pub(super) const GROUP_BLOCKS: u64 = 512;
 const CHECK_STEP: u64 = CHECK_BYTES as u64;
 
 /// Blocks of one group: neighbours in the file, and so are their checks.
@@ -18,8 +18,14 @@ impl Run {
         self.blocks * block_bytes()
     }
 
-    pub(super) fn group(&self) -> u64 {
-        self.first / GROUP_BLOCKS
+    /// Where the block of their checks is in the file.
+    pub(super) fn position_of_group(&self) -> u64 {
+        position_of_check(self.first / GROUP_BLOCKS * GROUP_BLOCKS)
+    }
+
+    /// Where the blocks are in the file.
+    pub(super) fn positions(&self) -> impl Iterator<Item = u64> {
+        (self.first..).take(self.blocks).map(position_of)
     }
 
     /// Where their checks are among those of the group.

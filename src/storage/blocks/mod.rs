@@ -6,25 +6,23 @@
 //! counts and offsets in it (65,535 entries, at 4 GiB) point outside the page, so that code which takes the type for granted,
 //! such as the merge of two leaves, fails as well.
 //!
-//! Layout, in blocks of 4 KiB: the superblock; then groups of one block of checks and the 256 blocks they belong to. redb
+//! Layout, in blocks of 4 KiB: the superblock; then groups of one block of checks and the 512 blocks they belong to. redb
 //! never overwrites a page that a durable state refers to, so a block and its check need not be written in one step: until
 //! the commit is synced, nobody reads either. Its header is the exception: it is overwritten in place. It therefore shares a
 //! single 512-byte sector with its check, and sectors are assumed to be written whole.
 
 mod checks;
 mod health;
+mod kept;
 mod layout;
 
-pub(crate) use checks::shares_of;
 pub(crate) use health::Health;
 pub use health::IoCounts;
+pub(crate) use kept::Shares;
 
-use super::{
-    disk::DiskFile,
-    error::StorageError,
-    frame::{CHECK_BYTES, StoreId},
-};
-use checks::{BlockCheck, Checks};
+use super::{disk::DiskFile, error::StorageError, frame::StoreId};
+use checks::{BlockCheck, CHECK_BYTES, with_checks, write_checks};
+use kept::{Kept, is_branch};
 use layout::{block_bytes, logical_len, physical_len, position_of, runs, whole_blocks};
 use std::{
     cell::RefCell,
@@ -42,7 +40,9 @@ const DAMAGED: u8 = 0xFF;
 pub(crate) struct Blocks {
     file: Arc<dyn DiskFile>,
     check: BlockCheck,
-    checks: Checks,
+    /// A lock of these is taken before one of the checks.
+    branches: Kept,
+    checks: Kept,
     health: Arc<Health>,
 }
 
@@ -76,14 +76,14 @@ fn failed(error: io::Error) -> io::Error {
 }
 
 impl Blocks {
-    /// Takes up to `checks_bytes` of memory for checks.
-    pub(crate) fn new(file: Arc<dyn DiskFile>, store: &StoreId, checks_bytes: usize, health: Arc<Health>) -> Self {
-        Self { checks: Checks::new(file.clone(), checks_bytes), file, check: BlockCheck::new(store), health }
+    pub(crate) fn new(file: Arc<dyn DiskFile>, store: &StoreId, shares: &Shares, health: Arc<Health>) -> Self {
+        let (branches, checks) = (Kept::new(shares.branches), Kept::new(shares.checks));
+        Self { file, check: BlockCheck::new(store), branches, checks, health }
     }
 
     fn read_header(&self, into: &mut [u8]) -> io::Result<()> {
         let mut sector = [0; SECTOR_BYTES];
-        self.file.read_at(position_of(0), &mut sector).map_err(failed)?;
+        self.read_at(position_of(0), &mut sector).map_err(failed)?;
         let (header, check) = sector.split_at(HEADER_BYTES_MAX);
         let Some(wanted) = header.get(..into.len()) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -117,13 +117,13 @@ impl Blocks {
         for run in runs(first, rest.len()) {
             let (data, later) = std::mem::take(&mut rest).split_at_mut(run.bytes());
             rest = later;
-            self.file.read_at(position_of(run.first), data)?;
+            self.read_at(position_of(run.first), data)?;
             let mut blocks = data.chunks(block_bytes()).zip(run.first..);
             let is_sound = |checks: &[u8]| {
                 let mut checks = checks.chunks(CHECK_BYTES);
                 blocks.all(|(data, block)| checks.next().is_some_and(|check| *check == self.check.of(block, data)))
             };
-            sound &= self.checks.with(&run, is_sound)?;
+            sound &= with_checks(&self.checks, &run, |position, into| self.read_at(position, into), is_sound)?;
         }
         Ok(sound)
     }
@@ -135,10 +135,32 @@ impl Blocks {
             rest = later;
             let blocks = data.chunks(block_bytes()).zip(run.first..);
             let checks: Vec<u8> = blocks.flat_map(|(data, block)| self.check.of(block, data)).collect();
-            self.write_at(position_of(run.first), data)?;
-            self.checks.write(&run, &checks, |position| self.write_at(position, &checks))?;
+            let written = self.write_at(position_of(run.first), data);
+            run.positions().for_each(|position| self.branches.set_of(position).forget(position));
+            written?;
+            write_checks(&self.checks, &run, &checks, |position| self.write_at(position, &checks))?;
         }
         Ok(())
+    }
+
+    /// Reads one block, which may be kept; returns whether it verifies.
+    fn read_one(&self, block: u64, into: &mut [u8]) -> io::Result<bool> {
+        let position = position_of(block);
+        let mut set = self.branches.set_of(position);
+        if let Some(kept) = set.get(position) {
+            into.copy_from_slice(kept);
+            return Ok(true);
+        }
+        let sound = self.read_verified(block, into)?;
+        if sound && is_branch(into) {
+            set.keep(position, into);
+        }
+        Ok(sound)
+    }
+
+    fn read_at(&self, position: u64, into: &mut [u8]) -> io::Result<()> {
+        self.health.reads.fetch_add(1, Ordering::Relaxed);
+        self.file.read_at(position, into)
     }
 
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
@@ -155,17 +177,19 @@ impl redb::StorageBackend for Blocks {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.health.check_usable()?;
-        self.checks.forget();
+        self.branches.clear();
+        self.checks.clear();
         self.file.set_len(physical_len(len)).map_err(failed)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.health.check_usable()?;
-        self.health.reads.fetch_add(1, Ordering::Relaxed);
         if offset == 0 {
             return self.read_header(out);
         }
-        let problem = match self.read_verified(whole_blocks(offset, out.len())?, out) {
+        let first = whole_blocks(offset, out.len())?;
+        let read = if out.len() == block_bytes() { self.read_one(first, out) } else { self.read_verified(first, out) };
+        let problem = match read {
             Ok(true) => return Ok(()),
             Ok(false) => StorageError::Damaged(format!("a block at {offset} does not match its check")),
             Err(error) => StorageError::Damaged(format!("a block at {offset} is unreadable: {error}")),
@@ -206,7 +230,7 @@ mod tests {
 
     fn blocks(disk: &MemoryDisk) -> Blocks {
         let file = disk.open("f").or_else(|_| disk.create("f")).unwrap();
-        Blocks::new(file, &[5; 16], 0, Arc::default())
+        Blocks::new(file, &[5; 16], &Shares::of(0), Arc::default())
     }
 
     #[test]
@@ -239,6 +263,64 @@ mod tests {
             assert!(matches!(take_problem(), Some(StorageError::Damaged(_))));
             assert_eq!(backend.health.io().damaged_reads, 1);
         }
+    }
+
+    /// A page of redb that is a branch, as far as that can be seen.
+    fn branch(byte: u8) -> Vec<u8> {
+        let mut page = vec![byte; 4096];
+        page[0] = 2;
+        page
+    }
+
+    fn cached(disk: &MemoryDisk) -> Blocks {
+        let file = disk.open("f").or_else(|_| disk.create("f")).unwrap();
+        Blocks::new(file, &[5; 16], &Shares::of(1 << 20), Arc::default())
+    }
+
+    fn read(backend: &Blocks, block: u64, blocks: usize) -> Vec<u8> {
+        let mut page = vec![0; blocks * block_bytes()];
+        backend.read(block * BLOCK_BYTES, &mut page).unwrap();
+        page
+    }
+
+    #[test]
+    fn a_branch_is_read_once_and_a_leaf_each_time() {
+        let backend = cached(&MemoryDisk::new());
+        backend.set_len(8 * BLOCK_BYTES).unwrap();
+        backend.write(2 * BLOCK_BYTES, &branch(1)).unwrap();
+        backend.write(3 * BLOCK_BYTES, &[1; 4096]).unwrap();
+        let reads = |block| {
+            let before = backend.health.io().reads;
+            read(&backend, block, 1);
+            backend.health.io().reads - before
+        };
+        // The first time with the block of checks.
+        assert_eq!([reads(2), reads(2), reads(2)], [2, 0, 0]);
+        assert_eq!([reads(3), reads(3)], [1, 1]);
+    }
+
+    #[test]
+    fn a_branch_in_memory_is_what_was_written_last() {
+        let backend = cached(&MemoryDisk::new());
+        backend.set_len(8 * BLOCK_BYTES).unwrap();
+        for byte in 0..20 {
+            // Alone, and as a part of a longer page.
+            let (first, page) = if byte % 2 == 0 { (3, branch(byte)) } else { (2, [branch(0), branch(byte)].concat()) };
+            backend.write(first * BLOCK_BYTES, &page).unwrap();
+            assert_eq!(read(&backend, 3, 1), branch(byte), "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_branch_is_not_kept() {
+        let backend = cached(&MemoryDisk::new());
+        backend.set_len(8 * BLOCK_BYTES).unwrap();
+        backend.write(3 * BLOCK_BYTES, &branch(1)).unwrap();
+        backend.file.write_at(position_of(3) + 9, &[7]).unwrap();
+        assert_eq!(read(&backend, 3, 1), [DAMAGED; 4096]);
+        backend.file.write_at(position_of(3) + 9, &[1]).unwrap();
+        assert_eq!(read(&backend, 3, 1), branch(1));
+        assert!(take_problem().is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Info,
-    chunk::{ChunkBuilder, Entry},
+    chunk::{ChunkBuilder, Entry, NewChunk},
     filter::Filter,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Where chunks go.
+/// Where chunks go: where each starts, and its bytes.
 pub(crate) type OnChunk<'c, E> = &'c mut dyn FnMut(Vec<u8>, Vec<u8>) -> Result<(), E>;
 
 /// A run in the making.
@@ -31,8 +31,8 @@ pub(crate) struct RunBuilder {
 pub(crate) struct Built {
     pub(crate) info: Info,
     pub(crate) filter: Filter,
-    /// Of each chunk: the number of its entries (u16), the length of its first key (u16), that key. They tell what is lost with
-    /// a chunk that cannot be read, and where the next one is.
+    /// Of each chunk: the number of its entries (u16), how much of its first key is where it starts (u16), the length of that key
+    /// (u16), that key. They tell what is lost with a chunk that cannot be read, and where the next one is.
     pub(crate) fences: Vec<u8>,
     /// How many records of each scope there are.
     pub(crate) scopes: BTreeMap<Vec<u8>, u64>,
@@ -66,11 +66,13 @@ impl RunBuilder {
 
     fn flush<E>(&mut self, on_chunk: OnChunk<'_, E>) -> Result<(), E> {
         self.info.chunks += 1;
-        let entries = u16::try_from(self.chunk.len()).unwrap_or(u16::MAX);
-        let (first, bytes) = self.chunk.finish();
-        self.fences.extend_from_slice(&entries.to_le_bytes());
-        self.fences.extend_from_slice(&u16::try_from(first.len()).unwrap_or(u16::MAX).to_le_bytes());
+        let NewChunk { len, mut first, start_len, bytes } = self.chunk.finish();
+        let length = |bytes: usize| u16::try_from(bytes).unwrap_or(u16::MAX).to_le_bytes();
+        self.fences.extend_from_slice(&len.to_le_bytes());
+        self.fences.extend_from_slice(&length(start_len));
+        self.fences.extend_from_slice(&length(first.len()));
         self.fences.extend_from_slice(&first);
+        first.truncate(start_len);
         on_chunk(first, bytes)
     }
 
@@ -108,14 +110,26 @@ impl Info {
     }
 }
 
-/// Reads fences: how many entries each chunk has, and its first key.
-pub(crate) fn fences(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// What is known of a chunk without it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fence<'f> {
+    pub(crate) entries: u16,
+    pub(crate) start: &'f [u8],
+    pub(crate) first: &'f [u8],
+}
+
+/// Reads fences.
+pub(crate) fn fences(bytes: &[u8]) -> impl Iterator<Item = Fence<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let (entries, behind) = rest.split_first_chunk()?;
-        let (len, behind) = behind.split_first_chunk()?;
-        let (first, behind) = behind.split_at_checked(u16::from_le_bytes(*len).into())?;
+        let mut number = || {
+            let (number, behind) = rest.split_first_chunk()?;
+            rest = behind;
+            Some(u16::from_le_bytes(*number))
+        };
+        let (entries, start_len, first_len) = (number()?, number()?, number()?);
+        let (first, behind) = rest.split_at_checked(first_len.into())?;
         rest = behind;
-        Some((u16::from_le_bytes(*entries), first))
+        Some(Fence { entries, start: first.get(..start_len.into())?, first })
     })
 }

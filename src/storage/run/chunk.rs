@@ -1,12 +1,15 @@
-//! Records in key order, as many as fit a page: the unit in which a run is stored and read.
+//! Records in key order, as many as fit 8 KiB: the unit in which a run is stored and read.
+//!
+//! Each chunk is a leaf of redb's tree. In chunks of half the size a lookup would copy less; but there would be twice as many branches,
+//! which a cache of a given size then serves half as often, and a read costs more than a copy.
 //!
 //! A chunk starts with the number of its entries (u16) and where each of them starts (u32); an entry is the length of its key
 //! (u16), its state (u8), its expiry (u64), the length of its frame (u32), the key, the frame.
 
 use crate::{record::State, storage::codec};
 
-/// A chunk and its key fill one page of the database this far, less what the database needs for itself.
-const CHUNK_BYTES: usize = 4096 - 64;
+/// A chunk and its key fill two blocks this far, less what the database needs for itself.
+const CHUNK_BYTES: usize = 8192 - 64;
 const COUNT_BYTES: usize = 2;
 const START_BYTES: usize = 4;
 const ENTRY_HEAD_BYTES: usize = 2 + 1 + 8 + 4;
@@ -83,16 +86,30 @@ impl<'c> Chunk<'c> {
 /// A chunk in the making.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkBuilder {
-    pub(crate) first: Vec<u8>,
+    /// The last key of the chunk before, and the first one of this.
+    before: Vec<u8>,
+    first: Vec<u8>,
+    last: Vec<u8>,
     starts: Vec<u32>,
     entries: Vec<u8>,
+}
+
+/// A chunk that is complete.
+#[derive(Debug)]
+pub(crate) struct NewChunk {
+    pub(crate) len: u16,
+    /// The key of its first entry.
+    pub(crate) first: Vec<u8>,
+    /// So many bytes of it tell it from all keys before: they are where the chunk starts.
+    pub(crate) start_len: usize,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl ChunkBuilder {
     /// Returns whether the entry has room; the first always has.
     pub(crate) fn has_room(&self, entry: &Entry<'_>) -> bool {
         let own = START_BYTES + ENTRY_HEAD_BYTES + entry.storage_key.len() + entry.frame.len();
-        let all = COUNT_BYTES + self.starts.len() * START_BYTES + self.entries.len() + self.first.len();
+        let all = COUNT_BYTES + self.starts.len() * START_BYTES + self.entries.len() + self.start_len();
         self.starts.is_empty() || (all + own <= CHUNK_BYTES && self.starts.len() < usize::from(u16::MAX))
     }
 
@@ -101,6 +118,8 @@ impl ChunkBuilder {
         if self.starts.is_empty() {
             self.first = entry.storage_key.to_vec();
         }
+        self.last.clear();
+        self.last.extend_from_slice(entry.storage_key);
         self.starts.push(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         let state = entry.state.map_or(HIDDEN, codec::state_to_byte);
         self.entries.extend_from_slice(&u16::try_from(entry.storage_key.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -115,18 +134,26 @@ impl ChunkBuilder {
         self.starts.len()
     }
 
-    /// Returns the chunk's first key and its bytes, and starts the next one.
-    pub(crate) fn finish(&mut self) -> (Vec<u8>, Vec<u8>) {
-        let Self { first, starts, entries } = std::mem::take(self);
+    fn start_len(&self) -> usize {
+        let common = self.before.iter().zip(&self.first).take_while(|(before, first)| before == first).count();
+        self.first.len().min(common + 1)
+    }
+
+    /// Returns the chunk, and starts the next one.
+    pub(crate) fn finish(&mut self) -> NewChunk {
+        let start_len = self.start_len();
+        let Self { first, starts, entries, last, .. } = std::mem::take(self);
+        self.before = last;
+        let len = u16::try_from(starts.len()).unwrap_or(u16::MAX);
         let head = COUNT_BYTES + starts.len() * START_BYTES;
         let mut bytes = Vec::with_capacity(head + entries.len());
-        bytes.extend_from_slice(&u16::try_from(starts.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend_from_slice(&len.to_le_bytes());
         let head = u32::try_from(head).unwrap_or(u32::MAX);
         for start in starts {
             bytes.extend_from_slice(&head.saturating_add(start).to_le_bytes());
         }
         bytes.extend_from_slice(&entries);
-        (first, bytes)
+        NewChunk { len, first, start_len, bytes }
     }
 }
 
@@ -141,7 +168,7 @@ mod tests {
             let state = [None, Some(State::Completed), Some(State::Failed)][number % 3];
             builder.push(&Entry { storage_key: key, state, expires_ms: number as u64, frame: &key[..key.len() / 2] });
         }
-        builder.finish().1
+        builder.finish().bytes
     }
 
     proptest! {

@@ -1,13 +1,16 @@
 //! Walks through runs in key order.
 
 use super::{Chunk, Entry};
-use crate::storage::table::{Bytes, Reading};
+use crate::storage::{
+    row_key::RowKey,
+    table::{Bytes, Reading},
+};
 use redb::Range;
 use std::{cell::Cell, ops::Bound};
 
-/// Where a chunk is in its table: the run, then the chunk's first key.
-pub(crate) fn chunk_key(run: u64, first: &[u8]) -> Vec<u8> {
-    [&run.to_be_bytes()[..], first].concat()
+/// Where a chunk is in its table: the run, then where the chunk starts.
+pub(crate) fn chunk_key(run: u64, start: &[u8]) -> Vec<u8> {
+    [&run.to_be_bytes()[..], start].concat()
 }
 
 /// Returns the run that a row belongs to.
@@ -17,7 +20,7 @@ pub(crate) fn run_of(key: &[u8]) -> Option<u64> {
 
 /// A place in a run.
 pub(crate) struct RunCursor {
-    rows: Range<'static, Bytes, Bytes>,
+    rows: Range<'static, RowKey, Bytes>,
     chunk: Vec<u8>,
     next: usize,
     len: usize,

@@ -15,7 +15,7 @@ mod rewrite;
 mod step;
 mod write;
 
-pub(crate) use build::{Built, OnChunk, RunBuilder, fences};
+pub(crate) use build::{Built, Fence, OnChunk, RunBuilder, fences};
 pub(crate) use catalog::{Catalog, CatalogChange, Run};
 #[cfg(test)]
 pub(crate) use choose::MERGED_RUNS;

@@ -10,7 +10,7 @@ use super::{Catalog, CatalogChange, End, Leftovers, Part, Run, chunk_key};
 use crate::storage::{
     error::StorageError,
     meta::Meta,
-    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, guarded, set_scope},
+    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, cursor_at, guarded, set_scope},
 };
 use redb::{ReadableTable, WriteTransaction};
 use std::collections::BTreeMap;
@@ -144,8 +144,12 @@ impl Table {
 
 fn write_part(txn: &WriteTransaction, run: u64, part: &Part) -> Result<(), redb::Error> {
     let mut table = txn.open_table(CHUNKS)?;
-    for (first, chunk) in &part.chunks {
-        table.insert(&chunk_key(run, first)[..], &chunk[..])?;
+    if let Some((start, _)) = part.chunks.first() {
+        let mut chunks = cursor_at(&mut table, &chunk_key(run, start))?;
+        for (start, chunk) in &part.chunks {
+            chunks.insert_before(&chunk_key(run, start)[..], &chunk[..])?;
+        }
+        chunks.close()?;
     }
     let mut table = txn.open_table(RUN_SCOPES)?;
     for (prefix, records) in &part.scopes {

@@ -5,7 +5,7 @@ use crate::{
     record::Record,
     storage::{
         codec::{self, encode_record},
-        table::{CHUNKS, FENCES, FILTERS, RUN_SCOPES, RUNS, Table},
+        table::{CHUNKS, FENCES, FILTERS, RUN_SCOPES, RUNS, Table, cursor_at},
     },
 };
 use redb::WriteTransaction;
@@ -38,8 +38,9 @@ impl Table {
             return Ok(None);
         }
         let mut chunks = txn.open_table(CHUNKS)?;
-        let mut on_chunk = |first: Vec<u8>, bytes: Vec<u8>| {
-            chunks.insert(&chunk_key(rows.id, &first)[..], &bytes[..]).map(drop).map_err(redb::Error::from)
+        let mut chunks = cursor_at(&mut chunks, &chunk_key(rows.id, &[]))?;
+        let mut on_chunk = |start: Vec<u8>, bytes: Vec<u8>| -> Result<(), redb::Error> {
+            Ok(chunks.insert_before(&chunk_key(rows.id, &start)[..], &bytes[..])?)
         };
         let info = Info { order: rows.id, ..Info::default() };
         let mut builder = RunBuilder::new(self.hashes, info);
@@ -50,7 +51,7 @@ impl Table {
             builder.push(&Entry { storage_key, state, expires_ms: *expires_ms, frame: &frame }, &mut on_chunk)?;
         }
         let built = builder.finish(&mut on_chunk)?;
-        drop(chunks);
+        chunks.close()?;
         if let Some(built) = &built {
             self.write_built(txn, rows.id, built)?;
         }

@@ -1,7 +1,7 @@
 //! What is left after the kill: how long it takes to open, what a new key reads, and replays of records that no cache has,
 //! beside plain gets of a redb file with the same records.
 
-use super::{Task, id};
+use super::{Task, id, memory};
 use crate::{
     figures::{Spread, ratio},
     load::{Dice, REQUEST, new_number, payload},
@@ -10,6 +10,8 @@ use crate::{
 use idemstore::{Begin, Fingerprint, Key, Options, Store};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use std::{
+    fs::File,
+    io,
     path::Path,
     time::{Duration, Instant},
 };
@@ -29,8 +31,30 @@ pub(super) fn run(task: &Task, directory: &Path, path: &Path) {
     println!("\nopen after SIGKILL at full load: {took:.1?}, {} reads, {} records", stats.io.reads, stats.completed);
     assert!(stats.completed >= task.records);
     count_reads(&store);
-    let redb = fill_redb(&directory.join("bare.redb"), task.records);
-    replays(task, &store, &redb);
+    let records = store.stats().unwrap().completed;
+    store.close().unwrap();
+    let memory = memory::of_open_store(path) as f64;
+    println!("memory of an open store but for its caches: {:.2} bytes for each of {records} records", memory / records as f64);
+    let store = Options::new().cache_bytes(CACHE_BYTES).open(path).unwrap();
+    let bare = directory.join("bare.redb");
+    let redb = fill_redb(&bare, task.records);
+    let compared = Compared { records: task.records, store: &store, redb: &redb, files: [path, &bare] };
+    println!("replays of records anywhere and redb gets of the same, one thread, a cache of {} MiB each", CACHE_BYTES >> 20);
+    compared.files.iter().for_each(|file| read_through(file));
+    compared.show("files in the system's cache", |_| {});
+    compared.show("files on the disk alone", forget);
+}
+
+/// Brings a file into the system's cache.
+fn read_through(path: &Path) {
+    io::copy(&mut File::open(path).unwrap(), &mut io::sink()).unwrap();
+}
+
+/// Takes a file out of the system's cache.
+fn forget(path: &Path) {
+    let file = File::open(path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
 }
 
 /// Reads per new key, where no checkpoint and no merge reads at the same time.
@@ -73,43 +97,61 @@ fn fill_redb(path: &Path, records: u64) -> Database {
     Database::builder().set_cache_size(CACHE_BYTES).open(path).unwrap()
 }
 
-/// In turns, of records anywhere.
-fn replays(task: &Task, store: &Store, redb: &Database) {
-    let mut dice = Dice::new(new_number());
-    let mut rates = [Vec::new(), Vec::new()];
-    for _ in 0..=ROUNDS {
-        let replay = |number: u64| {
-            let key = Key::new("payments", id(number)).unwrap();
-            match store.begin(&key, Fingerprint::from_bytes(REQUEST)).unwrap() {
-                Begin::Replay(outcome) => assert_eq!(outcome.payload(), payload(number)),
-                other => panic!("a completed payment is replayed, not {other:?}"),
-            }
-        };
-        let get = |number: u64| {
-            let table = redb.begin_read().unwrap().open_table(RECORDS).unwrap();
-            let value = table.get(id(number).as_str()).unwrap().map(|value| value.value().to_vec());
-            assert_eq!(&value.unwrap()[REQUEST.len()..], payload(number));
-        };
-        rates[0].push(rate(|| replay(dice.below(task.records))));
-        rates[1].push(rate(|| get(dice.below(task.records))));
-    }
-    // The first round warmed both up.
-    let [replays, gets] = rates.map(|rates| rates[1..].to_vec());
-    let show = |name: &str, rates: &[f64]| {
-        let Some(spread) = Spread::of(rates.iter().copied()) else { return };
-        println!("{name}: {:.0}/s ({:.0}..{:.0})", spread.median, spread.min, spread.max);
-    };
-    show("replays of records anywhere, one thread", &replays);
-    show("redb gets of the same, one thread", &gets);
-    println!("ratio: {:.2}x", ratio(&replays, &gets).unwrap_or(f64::NAN));
+/// A store and a redb file with the same records.
+struct Compared<'c> {
+    records: u64,
+    store: &'c Store,
+    redb: &'c Database,
+    files: [&'c Path; 2],
 }
 
-fn rate(mut work: impl FnMut()) -> f64 {
+impl Compared<'_> {
+    fn replay(&self, number: u64) {
+        let key = Key::new("payments", id(number)).unwrap();
+        match self.store.begin(&key, Fingerprint::from_bytes(REQUEST)).unwrap() {
+            Begin::Replay(outcome) => assert_eq!(outcome.payload(), payload(number)),
+            other => panic!("a completed payment is replayed, not {other:?}"),
+        }
+    }
+
+    fn get(&self, number: u64) {
+        let table = self.redb.begin_read().unwrap().open_table(RECORDS).unwrap();
+        let value = table.get(id(number).as_str()).unwrap().map(|value| value.value().to_vec());
+        assert_eq!(&value.unwrap()[REQUEST.len()..], payload(number));
+    }
+
+    /// In turns, of records anywhere.
+    fn show(&self, where_: &str, before_slice: impl Fn(&Path)) {
+        let mut dice = Dice::new(new_number());
+        let (mut rates, mut reads) = ([Vec::new(), Vec::new()], Vec::new());
+        for _ in 0..=ROUNDS {
+            before_slice(self.files[0]);
+            let before = self.store.stats().unwrap().io.reads;
+            let (rate_, done) = rate(|| self.replay(dice.below(self.records)));
+            rates[0].push(rate_);
+            reads.push((self.store.stats().unwrap().io.reads - before) as f64 / f64::from(done));
+            before_slice(self.files[1]);
+            rates[1].push(rate(|| self.get(dice.below(self.records))).0);
+        }
+        // The first round warmed the caches up.
+        let [replays, gets] = rates.map(|rates| rates[1..].to_vec());
+        let text = |rates: &[f64]| {
+            Spread::of(rates.iter().copied())
+                .map_or_else(String::new, |spread| format!("{:.0}/s ({:.0}..{:.0})", spread.median, spread.min, spread.max))
+        };
+        let reads = Spread::of(reads[1..].iter().copied()).map_or(f64::NAN, |spread| spread.median);
+        let ratio = ratio(&replays, &gets).unwrap_or(f64::NAN);
+        println!("  {where_}: replays {}, gets {}, ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}", text(&replays), text(&gets));
+    }
+}
+
+/// How often a second, and how often at all.
+fn rate(mut work: impl FnMut()) -> (f64, u32) {
     let started = Instant::now();
     let mut done = 0_u32;
     while started.elapsed() < SLICE {
         work();
         done += 1;
     }
-    f64::from(done) / started.elapsed().as_secs_f64()
+    (f64::from(done) / started.elapsed().as_secs_f64(), done)
 }

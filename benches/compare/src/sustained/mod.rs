@@ -6,6 +6,7 @@
 
 mod after;
 mod load;
+mod memory;
 mod plot;
 
 use crate::{load as payments, process};
@@ -44,6 +45,8 @@ struct Task {
     directory: Option<PathBuf>,
     /// Set in the process that does the load: where its store is.
     store: Option<PathBuf>,
+    /// Set in the process that only opens a store and says how much memory that took.
+    opened: Option<PathBuf>,
 }
 
 /// What the process that does the load says.
@@ -88,21 +91,23 @@ pub fn main(parser: Parser, target: &Path) -> Result<(), lexopt::Error> {
         println!("{USAGE}");
         return Ok(());
     };
-    match &task.store {
-        Some(store) => load::run(&task, store),
-        None => run(&task, target),
+    match (&task.store, &task.opened) {
+        (Some(store), _) => load::run(&task, store),
+        (_, Some(path)) => memory::say(path),
+        _ => run(&task, target),
     }
     Ok(())
 }
 
 fn read(mut parser: Parser) -> Result<Option<Task>, lexopt::Error> {
-    let mut task = Task { records: 1_000_000, seconds: 60, callers: 64, directory: None, store: None };
+    let mut task = Task { records: 1_000_000, seconds: 60, callers: 64, directory: None, store: None, opened: None };
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("records") => task.records = parser.value()?.parse()?,
             Arg::Long("seconds") => task.seconds = parser.value()?.parse()?,
             Arg::Long("callers") => task.callers = parser.value()?.parse()?,
             Arg::Long("dir") => task.directory = Some(parser.value()?.into()),
+            Arg::Long("opened") => task.opened = Some(parser.value()?.into()),
             Arg::Long("store") => task.store = Some(parser.value()?.into()),
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
@@ -160,10 +165,8 @@ fn load_and_kill(task: &Task, store: &Path) -> (Vec<Filled>, Vec<Window>) {
 }
 
 fn report(filled: &[Filled], windows: &[Window]) {
-    let (Some(some), Some(all)) = (filled.first(), filled.last()) else { return };
-    let per_record = (all.memory_bytes as f64 - some.memory_bytes as f64) / (all.records - some.records) as f64;
+    let Some(all) = filled.last() else { return };
     println!("\n{} live records, {} bytes each with their keys", all.records, all.record_bytes / all.records);
-    println!("memory per record: {per_record:.2} bytes (from {} to {} records)", some.records, all.records);
     let minute = (60 / WINDOW.as_secs()).try_into().unwrap();
     let mean = |windows: &[Window], figure: fn(&Window) -> f64| windows.iter().map(figure).sum::<f64>() / windows.len() as f64;
     let count = windows.len().min(minute);

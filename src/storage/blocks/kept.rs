@@ -1,0 +1,162 @@
+//! Blocks that lookups need again and again, in memory: those of checks, and the branches of redb's trees.
+//!
+//! A lookup that no cache serves reads a branch and a leaf, and needs a check for each. There are so many leaves that the one just read
+//! is hardly ever the next one wanted, yet in redb's cache each takes the place of something else. Here are only blocks that
+//! many lookups share: a branch leads to some eighty chunks, and a block of checks is for 512 blocks.
+
+use super::layout::block_bytes;
+use crate::sync::{BelowRedb, BelowRedbGuard};
+
+/// The first byte of a page that is a branch, in redb's file format.
+const BRANCH: u8 = 2;
+/// Enough for redb, unless it is more than half of the cache.
+const PAGES_BYTES: usize = 4 * 1024 * 1024;
+/// Blocks that share a lock, and the room.
+const WAYS: usize = 8;
+
+/// How the memory of a cache is divided, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    /// Pages as redb has them.
+    pub(crate) pages: usize,
+    pub(crate) branches: usize,
+    pub(crate) checks: usize,
+}
+
+impl Shares {
+    /// redb's own cache is mostly leaves that nobody asks for again: it gets what its transactions need, and not more.
+    pub(crate) fn of(cache_bytes: usize) -> Self {
+        let pages = (cache_bytes / 16).max(PAGES_BYTES.min(cache_bytes / 2));
+        let checks = (cache_bytes - pages) / 4;
+        Self { pages, branches: cache_bytes - pages - checks, checks }
+    }
+}
+
+/// A cache of blocks, by their position in the file. What it has is what the file has.
+#[derive(Debug)]
+pub(super) struct Kept {
+    sets: Box<[BelowRedb<Set>]>,
+}
+
+/// Some of the blocks. Whoever reads or writes one of these in the file holds the lock meanwhile, so that nothing is kept that has
+/// become old, or lets go of what was kept behind the write.
+#[derive(Debug, Default)]
+pub(super) struct Set {
+    blocks: Vec<Block>,
+    /// Which is looked at first when room is needed.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    position: u64,
+    /// Since it was last spared.
+    is_used: bool,
+    bytes: Box<[u8]>,
+}
+
+/// Whether a page of redb is a branch.
+pub(super) fn is_branch(page: &[u8]) -> bool {
+    page.first() == Some(&BRANCH)
+}
+
+impl Kept {
+    pub(super) fn new(bytes: usize) -> Self {
+        let sets = (bytes / (WAYS * block_bytes())).max(1);
+        Self { sets: (0..sets).map(|_| BelowRedb::default()).collect() }
+    }
+
+    /// Locks the set that a block belongs to.
+    pub(super) fn set_of(&self, position: u64) -> BelowRedbGuard<'_, Set> {
+        /// The golden ratio: what it makes of numbers at regular distances, as positions are, lies far apart in its high bits.
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mixed = u128::from(position.wrapping_mul(GOLDEN));
+        let set = (mixed * self.sets.len() as u128) >> u64::BITS;
+        self.sets[usize::try_from(set).unwrap_or_default()].lock()
+    }
+
+    /// Lets go of everything: the file has another length.
+    pub(super) fn clear(&self) {
+        self.sets.iter().for_each(|set| *set.lock() = Set::default());
+    }
+}
+
+impl Set {
+    pub(super) fn get(&mut self, position: u64) -> Option<&mut [u8]> {
+        let block = self.blocks.iter_mut().find(|block| block.position == position)?;
+        block.is_used = true;
+        Some(&mut block.bytes)
+    }
+
+    /// Keeps a block that it does not have.
+    pub(super) fn keep(&mut self, position: u64, bytes: &[u8]) {
+        if self.blocks.len() < WAYS {
+            self.blocks.push(Block { position, is_used: false, bytes: bytes.into() });
+            return;
+        }
+        // What was used since it was last looked at is spared once.
+        loop {
+            self.next = (self.next + 1) % WAYS;
+            let block = &mut self.blocks[self.next];
+            if !std::mem::take(&mut block.is_used) {
+                block.position = position;
+                block.bytes.copy_from_slice(bytes);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, position: u64) {
+        self.blocks.retain(|block| block.position != position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::layout::{GROUP_BLOCKS, position_of_check},
+        *,
+    };
+
+    fn block(byte: u8) -> Vec<u8> {
+        vec![byte; block_bytes()]
+    }
+
+    #[test]
+    fn what_is_used_stays_longer() {
+        let kept = Kept::new(0);
+        let mut set = kept.set_of(0);
+        (0..WAYS as u64).for_each(|position| set.keep(position, &block(1)));
+        for position in WAYS as u64..1000 {
+            assert!(set.get(3).is_some(), "{position}");
+            set.keep(position, &block(2));
+            assert_eq!(set.get(position).map(|bytes| bytes.to_vec()), Some(block(2)));
+            assert_eq!(set.blocks.len(), WAYS);
+        }
+        assert!(set.get(0).is_none());
+    }
+
+    /// Of a store of 6 GB, with the 16 MiB that checks get of the default.
+    #[test]
+    fn blocks_of_checks_are_spread_over_the_sets() {
+        let kept = Kept::new(16 << 20);
+        let positions = (0..3000).map(|group| position_of_check(group * GROUP_BLOCKS));
+        let lost = positions.filter(|&position| {
+            let mut set = kept.set_of(position);
+            let is_full = set.blocks.len() == WAYS;
+            set.keep(position, &[]);
+            is_full
+        });
+        assert!(lost.count() < 30);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_the_rest_is_not() {
+        let kept = Kept::new(1 << 20);
+        (0..100).for_each(|position| kept.set_of(position).keep(position, &block(7)));
+        kept.set_of(40).forget(40);
+        assert!((0..100).all(|position| kept.set_of(position).get(position).is_some() == (position != 40)));
+        kept.clear();
+        assert!((0..100).all(|position| kept.set_of(position).get(position).is_none()));
+    }
+}
