@@ -1,15 +1,15 @@
-//! Records in key order, as many as fit 8 KiB: the unit in which a run is stored and read.
+//! Records in key order, as many as fit a page: the unit in which a run is stored and read.
 //!
-//! Each chunk is a leaf of redb's tree. In chunks of half the size a lookup would copy less; but there would be twice as many branches,
-//! which a cache of a given size then serves half as often, and a read costs more than a copy.
+//! Each chunk is a leaf of redb's tree. With chunks of two pages there would be half as many branches, which a cache then serves more
+//! often; but each read would take a fifth longer, also in the many stores of which the cache has all branches anyway.
 //!
 //! A chunk starts with the number of its entries (u16) and where each of them starts (u32); an entry is the length of its key
 //! (u16), its state (u8), its expiry (u64), the length of its frame (u32), the key, the frame.
 
 use crate::{record::State, storage::codec};
 
-/// A chunk and its key fill two blocks this far, less what the database needs for itself.
-const CHUNK_BYTES: usize = 8192 - 64;
+/// A chunk and its key fill one page of the database this far, less what the database needs for itself.
+const CHUNK_BYTES: usize = 4096 - 64;
 const COUNT_BYTES: usize = 2;
 const START_BYTES: usize = 4;
 const ENTRY_HEAD_BYTES: usize = 2 + 1 + 8 + 4;
