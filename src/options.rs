@@ -200,8 +200,8 @@ impl Options {
         self
     }
 
-    /// Sets the cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set. Three quarters of it are for pages, the rest for the checks of
-    /// pages.
+    /// Sets the cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set. Most of it is for what leads to records, and not for records: with
+    /// some 10 bytes for each record of half a kilobyte, a replay that memory cannot answer reads the file once.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.settings.cache_bytes = bytes;
         self
