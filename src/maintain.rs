@@ -172,6 +172,7 @@ impl Store {
     pub fn verify(&self, mut on_progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<VerifyReport> {
         let storage = &self.shared().storage;
         let failed = |error: StorageError| error.into_error("verifying");
+        storage.forget_blocks().map_err(failed)?;
         let (before, state) = (storage.counts(), storage.state());
         let (mut report, mut found) = (VerifyReport::default(), Counts::default());
         storage.walk_pages(VERIFY_RECORDS, |_, rows| {

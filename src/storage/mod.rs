@@ -315,6 +315,11 @@ impl Storage {
     }
 
     /// Returns which file the store is in; a compaction changes it.
+    /// Makes what follows look at the file and not at what was read of it before.
+    pub(crate) fn forget_blocks(&self) -> Result<(), StorageError> {
+        self.database.current().map(|open| open.table.forget_blocks())
+    }
+
     pub(crate) fn file_id(&self) -> Result<disk::FileId, StorageError> {
         Ok(self.database.current()?.id)
     }

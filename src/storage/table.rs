@@ -5,7 +5,7 @@
 //! allocator's state (quick repair), so that an open after a crash need not walk the file.
 
 use super::{
-    blocks::{Blocks, Health, Shares, has_problem, take_problem},
+    blocks::{Blocks, Caches, Health, Shares, has_problem, take_problem},
     caught::catching,
     codec::encode_record,
     disk::DiskFile,
@@ -98,6 +98,7 @@ pub(crate) struct Table {
     /// `None` only while it is dropped.
     db: Option<Database>,
     health: Arc<Health>,
+    caches: Arc<Caches>,
     values: CheckKey,
     pub(super) hashes: CheckKey,
     catalog: RwLock<Arc<Catalog>>,
@@ -135,11 +136,17 @@ impl Table {
     fn attach(file: Arc<dyn DiskFile>, id: &StoreId, cache_bytes: usize) -> Result<Self, StorageError> {
         let health = Arc::new(Health::default());
         let shares = Shares::of(cache_bytes);
-        let blocks = Blocks::new(file, id, &shares, health.clone());
+        let caches = Arc::new(Caches::new(&shares));
+        let blocks = Blocks::new(file, id, caches.clone(), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(shares.pages).create_with_backend(blocks)?))?;
         let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
         let (catalog, latest, in_flight) = Default::default();
-        Ok(Self { db: Some(db), health, values, hashes, catalog, latest, in_flight })
+        Ok(Self { db: Some(db), health, caches, values, hashes, catalog, latest, in_flight })
+    }
+
+    /// Makes lookups read blocks of the file that were read before. redb's own cache, which is small, stays.
+    pub(crate) fn forget_blocks(&self) {
+        self.caches.clear();
     }
 
     pub(crate) fn health(&self) -> &Health {

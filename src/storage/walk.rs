@@ -59,9 +59,17 @@ impl Storage {
         while let Some(run) = self.unvisited(&visited).map_err(failed)? {
             visited.insert(run.id);
             let fences = self.database.view(|view, _| view.fences(run.id));
-            let all = Fence { entries: u16::try_from(run.info.entries).unwrap_or(u16::MAX), start: &[], first: &[] };
-            let fences = fences.as_ref().map_or_else(|_| vec![all], |bytes| run::fences(bytes).collect());
-            for Fence { entries, start, first } in fences {
+            let fences = match fences {
+                Ok(fences) => fences,
+                Err(_) if !self.has_run(run.id) => continue,
+                Err(StorageError::Damaged(what)) => {
+                    let entries = u16::try_from(run.info.entries).unwrap_or(u16::MAX);
+                    each(Some(run.id), ScanRow::lost(&[], entries, &what))?;
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            for Fence { entries, start, first } in run::fences(&fences) {
                 let rows = match self.database.view(|view, _| view.chunk(run.id, start)) {
                     Ok(rows) => rows.into_iter().map(ScanRow::stored).collect(),
                     // Another run has taken its place; what is left of it is still to come.

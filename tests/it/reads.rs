@@ -1,7 +1,8 @@
 //! How often an answer reads the file, counted: a read is what a lookup mostly costs.
 
 use crate::support::*;
-use idemstore::Store;
+use idemstore::{Begin, ErrorKind, Store, disk::Disk as _};
+use std::ops::ControlFlow;
 
 const RECORDS: u32 = 10_000;
 const ASKED: u32 = 1_000;
@@ -14,14 +15,15 @@ fn id(number: u32) -> String {
 }
 
 /// A store that has ended records, all of them in runs and none in memory.
-fn filled() -> Store {
+fn filled() -> (Lab, Store) {
     let lab = Lab::with(|options| options.cache_bytes(CACHE_BYTES).journal_bytes(2 << 20));
     let store = lab.create();
     for number in 0..RECORDS {
         fresh(&store, &id(number)).complete([7; 352]).unwrap();
     }
     store.close().unwrap();
-    lab.open()
+    let store = lab.open();
+    (lab, store)
 }
 
 fn reads(store: &Store) -> u64 {
@@ -30,7 +32,7 @@ fn reads(store: &Store) -> u64 {
 
 #[test]
 fn a_replay_reads_one_chunk_and_a_new_key_nothing() {
-    let store = filled();
+    let (_lab, store) = filled();
     let asked = || (0..ASKED).map(|number| number * 7919 % RECORDS);
     // Brings the branches and the checks into the cache, which has room for these and not for the records.
     asked().for_each(|number| drop(replay(&store, &id(number))));
@@ -44,4 +46,26 @@ fn a_replay_reads_one_chunk_and_a_new_key_nothing() {
     }
     let of_new_keys = reads(&store) - before;
     assert!(of_new_keys < 10, "{of_new_keys} reads for {ASKED} new keys");
+}
+
+/// The checks of the first blocks are all of a store of this size, and they are in memory.
+#[test]
+fn a_verification_looks_at_the_file_and_not_at_what_is_kept_of_it() {
+    let (lab, store) = filled();
+    assert!(store.verify(|_| ControlFlow::Continue(())).unwrap().is_sound());
+    let file = lab.disk.open(NAME).unwrap();
+    // A check is 8 bytes; that of block 0, the header of redb, is elsewhere.
+    let mut checks = [0; 4096 - 8];
+    file.read_at(4096 + 8, &mut checks).unwrap();
+    file.write_at(4096 + 8, &checks.map(|byte| byte ^ 1)).unwrap();
+    let (mut answered, mut damaged) = (0, 0);
+    for number in 0..ASKED {
+        match begin(&store, &id(number)) {
+            Ok(Begin::Replay(_)) => answered += 1,
+            other => damaged += u32::from(matches!(other, Err(error) if error.kind() == ErrorKind::Corrupted)),
+        }
+    }
+    assert_eq!((answered, damaged), (ASKED, 0), "what is in memory was sound when it was read");
+    let report = store.verify(|_| ControlFlow::Continue(()));
+    assert!(report.is_err() || report.is_ok_and(|report| !report.is_sound()));
 }

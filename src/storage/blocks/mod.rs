@@ -18,11 +18,11 @@ mod layout;
 
 pub(crate) use health::Health;
 pub use health::IoCounts;
-pub(crate) use kept::Shares;
+pub(crate) use kept::{Caches, Shares};
 
 use super::{disk::DiskFile, error::StorageError, frame::StoreId};
 use checks::{BlockCheck, CHECK_BYTES, with_checks, write_checks};
-use kept::{Kept, is_branch};
+use kept::is_branch;
 use layout::{block_bytes, logical_len, physical_len, position_of, runs, whole_blocks};
 use std::{
     cell::RefCell,
@@ -40,9 +40,7 @@ const DAMAGED: u8 = 0xFF;
 pub(crate) struct Blocks {
     file: Arc<dyn DiskFile>,
     check: BlockCheck,
-    /// A lock of these is taken before one of the checks.
-    branches: Kept,
-    checks: Kept,
+    caches: Arc<Caches>,
     health: Arc<Health>,
 }
 
@@ -76,9 +74,8 @@ fn failed(error: io::Error) -> io::Error {
 }
 
 impl Blocks {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, store: &StoreId, shares: &Shares, health: Arc<Health>) -> Self {
-        let (branches, checks) = (Kept::new(shares.branches), Kept::new(shares.checks));
-        Self { file, check: BlockCheck::new(store), branches, checks, health }
+    pub(crate) fn new(file: Arc<dyn DiskFile>, store: &StoreId, caches: Arc<Caches>, health: Arc<Health>) -> Self {
+        Self { file, check: BlockCheck::new(store), caches, health }
     }
 
     fn read_header(&self, into: &mut [u8]) -> io::Result<()> {
@@ -123,7 +120,7 @@ impl Blocks {
                 let mut checks = checks.chunks(CHECK_BYTES);
                 blocks.all(|(data, block)| checks.next().is_some_and(|check| *check == self.check.of(block, data)))
             };
-            sound &= with_checks(&self.checks, &run, |position, into| self.read_at(position, into), is_sound)?;
+            sound &= with_checks(&self.caches.checks, &run, |position, into| self.read_at(position, into), is_sound)?;
         }
         Ok(sound)
     }
@@ -136,9 +133,9 @@ impl Blocks {
             let blocks = data.chunks(block_bytes()).zip(run.first..);
             let checks: Vec<u8> = blocks.flat_map(|(data, block)| self.check.of(block, data)).collect();
             let written = self.write_at(position_of(run.first), data);
-            run.positions().for_each(|position| self.branches.set_of(position).forget(position));
+            run.positions().for_each(|position| self.caches.branches.set_of(position).forget(position));
             written?;
-            write_checks(&self.checks, &run, &checks, |position| self.write_at(position, &checks))?;
+            write_checks(&self.caches.checks, &run, &checks, |position| self.write_at(position, &checks))?;
         }
         Ok(())
     }
@@ -146,7 +143,7 @@ impl Blocks {
     /// Reads one block, which may be kept; returns whether it verifies.
     fn read_one(&self, block: u64, into: &mut [u8]) -> io::Result<bool> {
         let position = position_of(block);
-        let mut set = self.branches.set_of(position);
+        let mut set = self.caches.branches.set_of(position);
         if let Some(kept) = set.get(position) {
             into.copy_from_slice(kept);
             return Ok(true);
@@ -177,8 +174,7 @@ impl redb::StorageBackend for Blocks {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.health.check_usable()?;
-        self.branches.clear();
-        self.checks.clear();
+        self.caches.clear();
         self.file.set_len(physical_len(len)).map_err(failed)
     }
 
@@ -230,7 +226,7 @@ mod tests {
 
     fn blocks(disk: &MemoryDisk) -> Blocks {
         let file = disk.open("f").or_else(|_| disk.create("f")).unwrap();
-        Blocks::new(file, &[5; 16], &Shares::of(0), Arc::default())
+        Blocks::new(file, &[5; 16], Arc::new(Caches::new(&Shares::of(0))), Arc::default())
     }
 
     #[test]
@@ -274,7 +270,7 @@ mod tests {
 
     fn cached(disk: &MemoryDisk) -> Blocks {
         let file = disk.open("f").or_else(|_| disk.create("f")).unwrap();
-        Blocks::new(file, &[5; 16], &Shares::of(1 << 20), Arc::default())
+        Blocks::new(file, &[5; 16], Arc::new(Caches::new(&Shares::of(1 << 20))), Arc::default())
     }
 
     fn read(backend: &Blocks, block: u64, blocks: usize) -> Vec<u8> {

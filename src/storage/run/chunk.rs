@@ -134,7 +134,11 @@ impl ChunkBuilder {
         self.starts.len()
     }
 
+    /// The first chunk starts where the run does, so that a look at the run from its start does not touch the one before it.
     fn start_len(&self) -> usize {
+        if self.before.is_empty() {
+            return 0;
+        }
         let common = self.before.iter().zip(&self.first).take_while(|(before, first)| before == first).count();
         self.first.len().min(common + 1)
     }
