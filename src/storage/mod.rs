@@ -314,12 +314,12 @@ impl Storage {
         self.database.current()?.file.len().map_err(StorageError::Io)
     }
 
-    /// Returns which file the store is in; a compaction changes it.
     /// Makes what follows look at the file and not at what was read of it before.
     pub(crate) fn forget_blocks(&self) -> Result<(), StorageError> {
         self.database.current().map(|open| open.table.forget_blocks())
     }
 
+    /// Returns which file the store is in; a compaction changes it.
     pub(crate) fn file_id(&self) -> Result<disk::FileId, StorageError> {
         Ok(self.database.current()?.id)
     }

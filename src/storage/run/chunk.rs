@@ -86,9 +86,9 @@ impl<'c> Chunk<'c> {
 /// A chunk in the making.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkBuilder {
-    /// The last key of the chunk before, and the first one of this.
-    before: Vec<u8>,
     first: Vec<u8>,
+    start_len: usize,
+    /// The latest key, also of the chunk before.
     last: Vec<u8>,
     starts: Vec<u32>,
     entries: Vec<u8>,
@@ -109,7 +109,7 @@ impl ChunkBuilder {
     /// Returns whether the entry has room; the first always has.
     pub(crate) fn has_room(&self, entry: &Entry<'_>) -> bool {
         let own = START_BYTES + ENTRY_HEAD_BYTES + entry.storage_key.len() + entry.frame.len();
-        let all = COUNT_BYTES + self.starts.len() * START_BYTES + self.entries.len() + self.start_len();
+        let all = COUNT_BYTES + self.starts.len() * START_BYTES + self.entries.len() + self.start_len;
         self.starts.is_empty() || (all + own <= CHUNK_BYTES && self.starts.len() < usize::from(u16::MAX))
     }
 
@@ -117,6 +117,7 @@ impl ChunkBuilder {
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
         if self.starts.is_empty() {
             self.first = entry.storage_key.to_vec();
+            self.start_len = start_len(&self.last, entry.storage_key);
         }
         self.last.clear();
         self.last.extend_from_slice(entry.storage_key);
@@ -134,20 +135,10 @@ impl ChunkBuilder {
         self.starts.len()
     }
 
-    /// The first chunk starts where the run does, so that a look at the run from its start does not touch the one before it.
-    fn start_len(&self) -> usize {
-        if self.before.is_empty() {
-            return 0;
-        }
-        let common = self.before.iter().zip(&self.first).take_while(|(before, first)| before == first).count();
-        self.first.len().min(common + 1)
-    }
-
     /// Returns the chunk, and starts the next one.
     pub(crate) fn finish(&mut self) -> NewChunk {
-        let start_len = self.start_len();
-        let Self { first, starts, entries, last, .. } = std::mem::take(self);
-        self.before = last;
+        let Self { first, start_len, starts, entries, last } = std::mem::take(self);
+        self.last = last;
         let len = u16::try_from(starts.len()).unwrap_or(u16::MAX);
         let head = COUNT_BYTES + starts.len() * START_BYTES;
         let mut bytes = Vec::with_capacity(head + entries.len());
@@ -159,6 +150,16 @@ impl ChunkBuilder {
         bytes.extend_from_slice(&entries);
         NewChunk { len, first, start_len, bytes }
     }
+}
+
+/// How much of a chunk's first key tells it from the key before. The first chunk starts where the run does, so that a look at the run
+/// from its start does not touch the one before it.
+fn start_len(before: &[u8], first: &[u8]) -> usize {
+    if before.is_empty() {
+        return 0;
+    }
+    let common = before.iter().zip(first).take_while(|(before, first)| before == first).count();
+    first.len().min(common + 1)
 }
 
 #[cfg(test)]

@@ -121,14 +121,14 @@ impl Compared<'_> {
     }
 
     /// In turns, of records anywhere.
-    fn show(&self, where_: &str, before_slice: impl Fn(&Path)) {
+    fn show(&self, medium: &str, before_slice: impl Fn(&Path)) {
         let mut dice = Dice::new(new_number());
         let (mut rates, mut reads) = ([Vec::new(), Vec::new()], Vec::new());
         for _ in 0..=ROUNDS {
             before_slice(self.files[0]);
             let before = self.store.stats().unwrap().io.reads;
-            let (rate_, done) = rate(|| self.replay(dice.below(self.records)));
-            rates[0].push(rate_);
+            let (replays, done) = rate(|| self.replay(dice.below(self.records)));
+            rates[0].push(replays);
             reads.push((self.store.stats().unwrap().io.reads - before) as f64 / f64::from(done));
             before_slice(self.files[1]);
             rates[1].push(rate(|| self.get(dice.below(self.records))).0);
@@ -141,7 +141,11 @@ impl Compared<'_> {
         };
         let reads = Spread::of(reads[1..].iter().copied()).map_or(f64::NAN, |spread| spread.median);
         let ratio = ratio(&replays, &gets).unwrap_or(f64::NAN);
-        println!("  {where_}: replays {}, gets {}, ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}", text(&replays), text(&gets));
+        println!(
+            "  {medium}: replays {}, gets {}, ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}",
+            text(&replays),
+            text(&gets)
+        );
     }
 }
 
