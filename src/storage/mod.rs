@@ -32,6 +32,7 @@ mod run;
 mod scan;
 mod settled;
 mod snapshot;
+mod sorted;
 mod superblock;
 mod sweep;
 mod table;

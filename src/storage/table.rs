@@ -17,12 +17,13 @@ use super::{
     row_key::RowKey,
     run::{Catalog, CatalogChange, RunRows},
     snapshot::{Latest, Snapshot},
+    sorted::insert_sorted,
     trace::Trace,
     view::View,
 };
 use crate::{record::Record, sync::RwLock};
-use redb::{CursorMut, Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
-use std::{ops::Bound, sync::Arc};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::sync::Arc;
 
 /// How often a view is tried while the list of runs changes.
 const VIEW_TRIES: usize = 10_000;
@@ -284,14 +285,7 @@ impl Table {
     pub(crate) fn insert_rows(&self, table: &'static str, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StorageError> {
         guarded(|| {
             let txn = self.begin_write()?;
-            {
-                let mut table = txn.open_table(Definition::new(table))?;
-                let mut cursor = cursor_at(&mut table, rows.first().map(|(key, _)| &key[..]).unwrap_or_default())?;
-                for (key, value) in rows {
-                    cursor.insert_before(&key[..], &value[..])?;
-                }
-                cursor.close()?;
-            }
+            insert_sorted(&mut txn.open_table(Definition::new(table))?, rows.iter().map(|(key, value)| (key, value)))?;
             self.finish(txn)
         })
     }
@@ -358,12 +352,6 @@ fn sort(error: redb::Error) -> StorageError {
 fn write_scopes(txn: &WriteTransaction, scopes: &[(Vec<u8>, u64)]) -> Result<(), redb::Error> {
     let mut table = txn.open_table(SCOPES)?;
     scopes.iter().try_for_each(|(prefix, records)| set_scope(&mut table, prefix, *records))
-}
-
-/// Starts where a key will be. Rows that are inserted there in key order cost far less than one by one, and the pages that lead to them
-/// are packed, so that a cache holds more of these.
-pub(super) fn cursor_at<'t>(table: &'t mut Writing<'_>, first: &[u8]) -> Result<CursorMut<'t, RowKey, Bytes>, redb::Error> {
-    Ok(table.upper_bound_mut(Bound::Excluded(first))?)
 }
 
 /// A scope without records has no row.

@@ -30,7 +30,7 @@ fn the_file_shrinks_and_the_bytes_of_removed_payloads_are_gone() {
     let store = filled(&lab);
     let before = store.stats().unwrap();
     let is_left = (0..100).filter(|n| holds(&lab.disk, &format!("card-of-{n}"))).count();
-    assert!(is_left > 10, "{is_left} of 100 removed payloads are still there: nothing to be erased");
+    assert!(is_left > 50, "{is_left} of 100 removed payloads are still there: nothing to be erased");
     store.compact(go_on).unwrap();
     let after = store.stats().unwrap();
     assert!(after.file_bytes < before.file_bytes / 2, "{} of {}", after.file_bytes, before.file_bytes);

@@ -27,8 +27,8 @@ pub(crate) struct Caches {
 pub(crate) struct Shares {
     /// Pages as redb has them.
     pub(crate) pages: usize,
-    pub(crate) branches: usize,
-    pub(crate) checks: usize,
+    pub(super) branches: usize,
+    pub(super) checks: usize,
 }
 
 impl Shares {

@@ -6,11 +6,11 @@
 //!
 //! A crash leaves the list as it was before the swap or as it is after it, and what is unlisted: the next remove finds it.
 
-use super::{Catalog, CatalogChange, End, Leftovers, Part, Run, chunk_key};
+use super::{Catalog, CatalogChange, End, Leftovers, Part, Run, chunk_key, write::write_chunks};
 use crate::storage::{
     error::StorageError,
     meta::Meta,
-    table::{CHUNKS, FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, cursor_at, guarded, set_scope},
+    table::{FENCES, FILTERS, META, META_KEY, RUN_SCOPES, RUNS, SCOPES, Table, UNLISTED, guarded, set_scope},
 };
 use redb::{ReadableTable, WriteTransaction};
 use std::collections::BTreeMap;
@@ -143,14 +143,7 @@ impl Table {
 }
 
 fn write_part(txn: &WriteTransaction, run: u64, part: &Part) -> Result<(), redb::Error> {
-    let mut table = txn.open_table(CHUNKS)?;
-    if let Some((start, _)) = part.chunks.first() {
-        let mut chunks = cursor_at(&mut table, &chunk_key(run, start))?;
-        for (start, chunk) in &part.chunks {
-            chunks.insert_before(&chunk_key(run, start)[..], &chunk[..])?;
-        }
-        chunks.close()?;
-    }
+    write_chunks(txn, run, &part.chunks)?;
     let mut table = txn.open_table(RUN_SCOPES)?;
     for (prefix, records) in &part.scopes {
         table.insert(&chunk_key(run, prefix)[..], &records.to_le_bytes()[..])?;

@@ -5,10 +5,14 @@ use crate::{
     record::Record,
     storage::{
         codec::{self, encode_record},
-        table::{CHUNKS, FENCES, FILTERS, RUN_SCOPES, RUNS, Table, cursor_at},
+        sorted::insert_sorted,
+        table::{CHUNKS, FENCES, FILTERS, RUN_SCOPES, RUNS, Table},
     },
 };
 use redb::WriteTransaction;
+
+/// So many bytes of chunks are gathered before they are written.
+const HELD_BYTES: usize = 1024 * 1024;
 
 /// One key for a new run.
 #[derive(Debug)]
@@ -27,6 +31,11 @@ pub(crate) struct RunRows {
     pub(crate) id: u64,
 }
 
+/// Adds chunks to a run, each with where it starts, in order.
+pub(super) fn write_chunks(txn: &WriteTransaction, run: u64, chunks: &[(Vec<u8>, Vec<u8>)]) -> Result<(), redb::Error> {
+    insert_sorted(&mut txn.open_table(CHUNKS)?, chunks.iter().map(|(start, chunk)| (chunk_key(run, start), chunk)))
+}
+
 /// What the rows of a run are sealed for.
 pub(crate) fn binding(name: &[u8], run: u64) -> Vec<u8> {
     [name, &run.to_be_bytes()].concat()
@@ -37,10 +46,15 @@ impl Table {
         if rows.ended.is_empty() {
             return Ok(None);
         }
-        let mut chunks = txn.open_table(CHUNKS)?;
-        let mut chunks = cursor_at(&mut chunks, &chunk_key(rows.id, &[]))?;
-        let mut on_chunk = |start: Vec<u8>, bytes: Vec<u8>| -> Result<(), redb::Error> {
-            Ok(chunks.insert_before(&chunk_key(rows.id, &start)[..], &bytes[..])?)
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        let mut on_chunk = |start: Vec<u8>, chunk: Vec<u8>| -> Result<(), redb::Error> {
+            bytes += chunk.len();
+            chunks.push((start, chunk));
+            if bytes < HELD_BYTES {
+                return Ok(());
+            }
+            bytes = 0;
+            write_chunks(txn, rows.id, &std::mem::take(&mut chunks))
         };
         let info = Info { order: rows.id, ..Info::default() };
         let mut builder = RunBuilder::new(self.hashes, info);
@@ -51,7 +65,7 @@ impl Table {
             builder.push(&Entry { storage_key, state, expires_ms: *expires_ms, frame: &frame }, &mut on_chunk)?;
         }
         let built = builder.finish(&mut on_chunk)?;
-        chunks.close()?;
+        write_chunks(txn, rows.id, &chunks)?;
         if let Some(built) = &built {
             self.write_built(txn, rows.id, built)?;
         }
