@@ -1,6 +1,6 @@
 //! What operators did, as rows that outlive the record.
 
-use super::{NewAuditRow, codec, error::StorageError, frame::CheckKey, meta::Meta};
+use super::{NewAuditRow, codec, error::StorageError, meta::Meta, seal::ValueCheck};
 use crate::{FencingToken, Key, OutcomeKind, Timestamp, limits::AUDIT_ROWS_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ fn binding(number: u64) -> [u8; 13] {
 
 /// Numbers and seals new rows; the oldest make room.
 pub(crate) fn number(
-    check: &CheckKey,
+    check: ValueCheck,
     rows: Vec<NewAuditRow>,
     at: Timestamp,
     meta: &mut Meta,
@@ -57,7 +57,7 @@ pub(crate) fn number(
 }
 
 /// Encodes a row.
-pub(crate) fn encode(check: &CheckKey, row: &AuditRow) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn encode(check: ValueCheck, row: &AuditRow) -> Result<Vec<u8>, StorageError> {
     let stored = Stored {
         at: row.at.as_millis(),
         scope: row.key.scope().as_str().to_owned(),
@@ -76,7 +76,7 @@ pub(crate) fn encode(check: &CheckKey, row: &AuditRow) -> Result<Vec<u8>, Storag
 }
 
 /// Decodes a row.
-pub(crate) fn decode(check: &CheckKey, number: u64, frame: &[u8]) -> Result<AuditRow, StorageError> {
+pub(crate) fn decode(check: ValueCheck, number: u64, frame: &[u8]) -> Result<AuditRow, StorageError> {
     let damaged = || StorageError::Damaged(format!("audit row {number} is damaged"));
     let body = check.open(&binding(number), frame).and_then(<[u8]>::split_first);
     let Some((&AUDIT_VERSION, fields)) = body else { return Err(damaged()) };

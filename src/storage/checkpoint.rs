@@ -98,7 +98,8 @@ impl Storage {
         // On close, as soon as nothing is left for another checkpoint.
         let is_last = self.closing.load(Ordering::Acquire) && meta.batch == self.meta.lock().batch;
         let is_live = u8::from(!is_last);
-        let rows = settled(self, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
+        let shards = self.recent.frozen();
+        let rows = settled(self, &shards, &tail, Meta { is_live, ..meta }).map_err(ApplyError::NotDone)?;
         self.database.commit(&rows, &self.reserve)?;
         self.recent.settle();
         self.tails.lock().frozen = None;

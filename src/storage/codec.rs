@@ -2,7 +2,7 @@
 
 use super::{
     error::StorageError,
-    frame::{CHECK_BYTES, CheckKey},
+    seal::{CHECK_BYTES, ValueCheck},
 };
 use crate::{
     Fingerprint, Timestamp,
@@ -42,17 +42,19 @@ struct Header {
 }
 
 /// Encodes a record for the place `storage_key`.
-pub(crate) fn encode_record(check: &CheckKey, storage_key: &[u8], record: &Record) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn encode_record(check: ValueCheck, storage_key: &[u8], record: &Record) -> Result<Vec<u8>, StorageError> {
     let checkpoint = record.checkpoint.as_deref().unwrap_or_default();
     if checkpoint.len() > CHECKPOINT_BYTES_MAX || record.payload.len() > PAYLOAD_BYTES_MAX {
         return Err(StorageError::Damaged("a record to be written exceeds its limits".into()));
     }
-    let mut body = Vec::with_capacity(FRAME_BYTES_MIN + checkpoint.len() + record.payload.len());
-    body.push(RECORD_VERSION);
-    body.extend(encode(&header_of(record, checkpoint.len())?)?);
-    body.extend_from_slice(checkpoint);
-    body.extend_from_slice(&record.payload);
-    Ok(check.seal(storage_key, &body))
+    let mut frame = ValueCheck::start(FRAME_BYTES_MIN - CHECK_BYTES + checkpoint.len() + record.payload.len());
+    frame.push(RECORD_VERSION);
+    frame.resize(FRAME_BYTES_MIN, 0);
+    encode_into(&mut frame[FRAME_BYTES_MIN - HEADER_BYTES..], &header_of(record, checkpoint.len())?)?;
+    frame.extend_from_slice(checkpoint);
+    frame.extend_from_slice(&record.payload);
+    check.close(storage_key, &mut frame);
+    Ok(frame)
 }
 
 fn header_of(record: &Record, checkpoint_len: usize) -> Result<Header, StorageError> {
@@ -77,7 +79,7 @@ fn header_of(record: &Record, checkpoint_len: usize) -> Result<Header, StorageEr
 }
 
 /// Decodes a record read from the place `storage_key`.
-pub(crate) fn decode_record(check: &CheckKey, storage_key: &[u8], frame: &[u8]) -> Result<Record, StorageError> {
+pub(crate) fn decode_record(check: ValueCheck, storage_key: &[u8], frame: &[u8]) -> Result<Record, StorageError> {
     let damaged = |what: &str| StorageError::Damaged(format!("record {what}"));
     if frame.len() > FRAME_BYTES_MIN + CHECKPOINT_BYTES_MAX + PAYLOAD_BYTES_MAX {
         return Err(damaged("is longer than any record"));
@@ -155,6 +157,16 @@ pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
     bincode::serde::encode_to_vec(value, config).map_err(|error| StorageError::Damaged(format!("encoding: {error}")))
 }
 
+/// As [`encode`], into exactly as many bytes as that takes.
+fn encode_into(bytes: &mut [u8], value: &impl Serialize) -> Result<(), StorageError> {
+    let config = bincode::config::standard().with_fixed_int_encoding();
+    match bincode::serde::encode_into_slice(value, bytes, config) {
+        Ok(written) if written == bytes.len() => Ok(()),
+        Ok(written) => Err(StorageError::Damaged(format!("encoding: {written} bytes instead of {}", bytes.len()))),
+        Err(error) => Err(StorageError::Damaged(format!("encoding: {error}"))),
+    }
+}
+
 /// Decodes a small value and demands that it uses every byte.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StorageError> {
     let config = bincode::config::standard().with_fixed_int_encoding().with_limit::<DECODE_BYTES_MAX>();
@@ -199,28 +211,28 @@ mod tests {
     proptest! {
         #[test]
         fn records_survive_their_encoding(record in any_record()) {
-            let check = CheckKey::for_values(&[3; 16]);
-            let frame = encode_record(&check, b"key", &record).unwrap();
+            let check = ValueCheck::new(&[3; 16]);
+            let frame = encode_record(check, b"key", &record).unwrap();
             prop_assert_eq!(frame.len(), FRAME_BYTES_MIN + record.payload.len() + record.checkpoint.as_ref().map_or(0, |c| c.len()));
-            prop_assert_eq!(decode_record(&check, b"key", &frame).unwrap(), record);
-            prop_assert!(decode_record(&check, b"yek", &frame).is_err());
+            prop_assert_eq!(decode_record(check, b"key", &frame).unwrap(), record);
+            prop_assert!(decode_record(check, b"yek", &frame).is_err());
         }
 
         /// Bytes with a valid check, whatever they are, decode or are refused; they never panic or allocate without bound.
         #[test]
         fn sealed_nonsense_is_refused(body in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let check = CheckKey::for_values(&[3; 16]);
+            let check = ValueCheck::new(&[3; 16]);
             let body = [&[RECORD_VERSION][..], &body].concat();
-            if let Ok(record) = decode_record(&check, b"key", &check.seal(b"key", &body)) {
-                prop_assert_eq!(encode_record(&check, b"key", &record).unwrap(), check.seal(b"key", &body));
+            if let Ok(record) = decode_record(check, b"key", &check.seal(b"key", &body)) {
+                prop_assert_eq!(encode_record(check, b"key", &record).unwrap(), check.seal(b"key", &body));
             }
         }
     }
 
     #[test]
     fn a_newer_record_version_is_named() {
-        let check = CheckKey::for_values(&[3; 16]);
-        let error = decode_record(&check, b"key", &check.seal(b"key", &[RECORD_VERSION + 1, 0, 0])).unwrap_err();
+        let check = ValueCheck::new(&[3; 16]);
+        let error = decode_record(check, b"key", &check.seal(b"key", &[RECORD_VERSION + 1, 0, 0])).unwrap_err();
         assert!(matches!(error, StorageError::Unsupported(_)), "{error}");
     }
 }

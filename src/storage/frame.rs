@@ -1,4 +1,4 @@
-//! Seals and opens byte strings: a 16-byte BLAKE3 check, keyed by the store's id and bound to where the bytes belong.
+//! Keyed hashes: the checks of the journal's frames, and what filters know keys by.
 
 /// Bytes of a check. 128 bits: a damaged value passes by chance once in 2^128.
 pub(crate) const CHECK_BYTES: usize = 16;
@@ -17,11 +17,6 @@ impl std::fmt::Debug for CheckKey {
 }
 
 impl CheckKey {
-    /// For records, metadata and audit rows.
-    pub(crate) fn for_values(store: &StoreId) -> Self {
-        Self(blake3::derive_key("idemstore 2026-11-21 value check v1", store))
-    }
-
     /// For the hashes by which filters know keys.
     pub(crate) fn for_filters(store: &StoreId) -> Self {
         Self(blake3::derive_key("idemstore 2026-11-21 filter hash v2", store))
@@ -48,20 +43,6 @@ impl CheckKey {
         let hash = blake3::keyed_hash(&self.0, bytes);
         hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
-
-    /// Puts the check before the body.
-    pub(crate) fn seal(&self, binding: &[u8], body: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(CHECK_BYTES + body.len());
-        frame.extend_from_slice(&self.check(binding, body));
-        frame.extend_from_slice(body);
-        frame
-    }
-
-    /// Returns the body if it is what was sealed for this place.
-    pub(crate) fn open<'f>(&self, binding: &[u8], frame: &'f [u8]) -> Option<&'f [u8]> {
-        let (check, body) = frame.split_at_checked(CHECK_BYTES)?;
-        (check == self.check(binding, body)).then_some(body)
-    }
 }
 
 #[cfg(test)]
@@ -69,20 +50,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_opens_only_whole_in_its_place_and_in_its_store() {
-        let key = CheckKey::for_values(&[1; 16]);
-        let frame = key.seal(b"here", b"body");
-        assert_eq!(key.open(b"here", &frame), Some(&b"body"[..]));
-        assert_eq!(key.open(b"there", &frame), None);
-        assert_eq!(CheckKey::for_values(&[2; 16]).open(b"here", &frame), None);
-        assert_eq!(CheckKey::for_filters(&[1; 16]).open(b"here", &frame), None);
-        for length in 0..frame.len() {
-            assert_eq!(key.open(b"here", &frame[..length]), None);
-        }
-        for bit in 0..frame.len() * 8 {
-            let mut flipped = frame.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(key.open(b"here", &flipped), None, "bit {bit}");
-        }
+    fn a_check_is_for_one_body_in_one_place_of_one_generation() {
+        let key = CheckKey::for_frames(&[1; 16], 1, &[2; 16]);
+        let check = key.check(b"here", b"body");
+        assert_eq!(key.check(b"here", b"body"), check);
+        let others = [
+            key.check(b"there", b"body"),
+            key.check(b"here", b"bodz"),
+            key.check(b"yhere", b"bod"),
+            CheckKey::for_frames(&[2; 16], 1, &[2; 16]).check(b"here", b"body"),
+            CheckKey::for_frames(&[1; 16], 2, &[2; 16]).check(b"here", b"body"),
+            CheckKey::for_frames(&[1; 16], 1, &[3; 16]).check(b"here", b"body"),
+            CheckKey::for_filters(&[1; 16]).check(b"here", b"body"),
+        ];
+        assert!(!others.contains(&check));
     }
 }

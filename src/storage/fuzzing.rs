@@ -7,6 +7,7 @@ use super::{
     journal,
     keys::{self, IndexEntry},
     meta::Meta,
+    seal::ValueCheck,
 };
 use crate::Key;
 
@@ -15,12 +16,12 @@ use crate::Key;
 /// # Panics
 /// When the record does not encode to the bytes that it came from, or decodes at another place.
 pub fn decode_record(store: StoreId, storage_key: &[u8], body: &[u8]) -> bool {
-    let check = CheckKey::for_values(&store);
+    let check = ValueCheck::new(&store);
     let frame = check.seal(storage_key, body);
-    let Ok(record) = codec::decode_record(&check, storage_key, &frame) else { return false };
-    let again = codec::encode_record(&check, storage_key, &record);
+    let Ok(record) = codec::decode_record(check, storage_key, &frame) else { return false };
+    let again = codec::encode_record(check, storage_key, &record);
     assert!(again.is_ok_and(|again| again == frame), "a record changes when it is written again");
-    assert!(codec::decode_record(&check, &[storage_key, b"x"].concat(), &frame).is_err(), "a record decodes elsewhere");
+    assert!(codec::decode_record(check, &[storage_key, b"x"].concat(), &frame).is_err(), "a record decodes elsewhere");
     true
 }
 
@@ -29,8 +30,8 @@ pub fn decode_record(store: StoreId, storage_key: &[u8], body: &[u8]) -> bool {
 /// # Panics
 /// When `frame` decodes.
 pub fn decode_unsealed_record(store: StoreId, storage_key: &[u8], frame: &[u8]) {
-    let check = CheckKey::for_values(&store);
-    assert!(codec::decode_record(&check, storage_key, frame).is_err(), "an unsealed record decodes");
+    let check = ValueCheck::new(&store);
+    assert!(codec::decode_record(check, storage_key, frame).is_err(), "an unsealed record decodes");
 }
 
 /// Seals `body` as metadata, decodes it, and returns whether that worked.
@@ -38,10 +39,10 @@ pub fn decode_unsealed_record(store: StoreId, storage_key: &[u8], frame: &[u8]) 
 /// # Panics
 /// When it does not encode to the bytes that it came from.
 pub fn decode_meta(store: StoreId, body: &[u8]) -> bool {
-    let check = CheckKey::for_values(&store);
+    let check = ValueCheck::new(&store);
     let frame = check.seal(b"meta", body);
-    let Ok(meta) = Meta::decode(&check, &frame) else { return false };
-    assert!(meta.encode(&check).is_ok_and(|again| again == frame), "metadata changes when it is written again");
+    let Ok(meta) = Meta::decode(check, &frame) else { return false };
+    assert!(meta.encode(check).is_ok_and(|again| again == frame), "metadata changes when it is written again");
     true
 }
 
@@ -50,11 +51,11 @@ pub fn decode_meta(store: StoreId, body: &[u8]) -> bool {
 /// # Panics
 /// When it does not encode to the bytes that it came from.
 pub fn decode_audit(store: StoreId, number: u64, body: &[u8]) -> bool {
-    let check = CheckKey::for_values(&store);
+    let check = ValueCheck::new(&store);
     let binding = [&b"audit"[..], &number.to_be_bytes()].concat();
     let frame = check.seal(&binding, body);
-    let Ok(row) = audit::decode(&check, number, &frame) else { return false };
-    assert!(audit::encode(&check, &row).is_ok_and(|again| again == frame), "an audit row changes when it is written again");
+    let Ok(row) = audit::decode(check, number, &frame) else { return false };
+    assert!(audit::encode(check, &row).is_ok_and(|again| again == frame), "an audit row changes when it is written again");
     true
 }
 

@@ -9,17 +9,25 @@ const TIME_BYTES: usize = 8;
 /// Encodes a key: the scope's length (u16, big-endian), the scope, the id. No two keys share an encoding, and a scope's keys
 /// are neighbours.
 pub(crate) fn storage_key(key: &Key) -> Vec<u8> {
-    let mut bytes = scope_prefix(key.scope());
+    let mut bytes = Vec::with_capacity(len_of(key));
+    push_prefix(&mut bytes, key.scope());
     bytes.extend_from_slice(key.id().as_bytes());
     bytes
 }
 
 /// Encodes what all keys of a scope start with.
 pub(crate) fn scope_prefix(scope: &Scope) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_prefix(&mut bytes, scope);
+    bytes
+}
+
+fn push_prefix(bytes: &mut Vec<u8>, scope: &Scope) {
     let name = scope.as_str().as_bytes();
     // A scope has at most 512 bytes.
     let len = u16::try_from(name.len()).unwrap_or(u16::MAX);
-    [&len.to_be_bytes()[..], name].concat()
+    bytes.extend_from_slice(&len.to_be_bytes());
+    bytes.extend_from_slice(name);
 }
 
 /// Returns the length of [`storage_key`].

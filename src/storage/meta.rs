@@ -1,6 +1,6 @@
 //! What the store knows about itself: a row of the table, committed with every checkpoint, and the head of every frame.
 
-use super::{codec, error::StorageError, frame::CheckKey};
+use super::{codec, error::StorageError, seal::ValueCheck};
 use crate::{Timestamp, record::State};
 use serde::{Deserialize, Serialize};
 
@@ -110,13 +110,13 @@ impl Meta {
         Self { batch, next_token, high_water_ms, audit_first, audit_next, ..*self }
     }
 
-    pub(crate) fn encode(&self, check: &CheckKey) -> Result<Vec<u8>, StorageError> {
+    pub(crate) fn encode(&self, check: ValueCheck) -> Result<Vec<u8>, StorageError> {
         let mut body = vec![META_VERSION];
         body.extend(codec::encode(self)?);
         Ok(check.seal(BINDING, &body))
     }
 
-    pub(crate) fn decode(check: &CheckKey, frame: &[u8]) -> Result<Self, StorageError> {
+    pub(crate) fn decode(check: ValueCheck, frame: &[u8]) -> Result<Self, StorageError> {
         let body = check.open(BINDING, frame).and_then(<[u8]>::split_first);
         match body {
             Some((&META_VERSION, fields)) => codec::decode(fields),

@@ -30,6 +30,7 @@ mod rewrite;
 mod row_key;
 mod run;
 mod scan;
+mod seal;
 mod settled;
 mod snapshot;
 mod sorted;
@@ -60,7 +61,7 @@ use batch::bytes_at_most;
 use checkpoint::{Tail, Tails};
 use database::Database;
 use disk::Disk;
-use frame::{CheckKey, StoreId};
+use frame::StoreId;
 use journal::{Active, Journal, Logged};
 use keys::storage_key;
 use meta::{CountsDelta, Meta};
@@ -68,6 +69,7 @@ pub(crate) use recent::Seen;
 use recent::{Change, Known, Recent};
 use reserve::Reserve;
 use rewrite::Upkeep;
+use seal::ValueCheck;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -80,7 +82,7 @@ pub(crate) struct Storage {
     name: String,
     id: StoreId,
     /// For what the journal and the table hold.
-    values: CheckKey,
+    values: ValueCheck,
     options: StorageOptions,
     /// The batch that the note beside the store tells of.
     noted_batch: AtomicU64,
@@ -208,7 +210,7 @@ impl Storage {
             let scope_delta = self.count(&mut counts, &key, &change)?;
             changes.push(Change { key, base, scope_delta, after: change.after });
         }
-        let audit = audit::number(&self.values, batch.audit, batch.now, &mut meta)?;
+        let audit = audit::number(self.values, batch.audit, batch.now, &mut meta)?;
         let stale = batch.stale.iter().map(|due| due.entry.to_bytes()).collect();
         meta.batch += 1;
         meta.next_token = batch.next_token;

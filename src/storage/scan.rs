@@ -242,7 +242,7 @@ impl Storage {
         let behind = recent.into_iter().filter(|(number, _)| last.is_none_or(|last| *number > last));
         let stored = stored.rows;
         let rows = stored.into_iter().chain(behind).take(limit);
-        rows.map(|(number, row)| audit::decode(&self.values, number, &row)).collect()
+        rows.map(|(number, row)| audit::decode(self.values, number, &row)).collect()
     }
 }
 

@@ -15,13 +15,17 @@ use super::{
 };
 use std::{mem, sync::Arc};
 
-/// Puts together what a checkpoint writes of the frozen generation.
-pub(crate) fn settled(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows, StorageError> {
-    let shards = storage.recent.frozen();
+/// Puts together what a checkpoint writes of the frozen generation, whose keys are in `shards`.
+pub(crate) fn settled<'s>(
+    storage: &Storage,
+    shards: &'s [Arc<Slots>],
+    tail: &Tail,
+    meta: Meta,
+) -> Result<Rows<'s>, StorageError> {
     storage.database.view(|view, _| {
         let table = view.meta()?;
         let mut made = Made { stale: tail.stale.clone(), ..Made::default() };
-        for (key, slot) in shards.iter().flat_map(|shard: &Arc<Slots>| shard.iter()) {
+        for (key, slot) in shards.iter().flat_map(|shard| shard.iter()) {
             made.add(&view, storage_key(key), slot)?;
         }
         let run = made.run(table.next_run);
@@ -49,14 +53,14 @@ pub(crate) fn settled(storage: &Storage, tail: &Tail, meta: Meta) -> Result<Rows
 
 /// What becomes of the keys of a generation.
 #[derive(Default)]
-struct Made {
+struct Made<'s> {
     records: Vec<RowChange>,
-    ended: Vec<EndedRow>,
+    ended: Vec<EndedRow<'s>>,
     stale: Vec<Vec<u8>>,
 }
 
-impl Made {
-    fn add(&mut self, view: &View<'_>, storage_key: Vec<u8>, slot: &Slot) -> Result<(), StorageError> {
+impl<'s> Made<'s> {
+    fn add(&mut self, view: &View<'_>, storage_key: Vec<u8>, slot: &'s Slot) -> Result<(), StorageError> {
         let ended = |place: &Place| place.class == Class::Terminal;
         // Where the table has it among those in flight. What it has in a run stays there: it has expired, and the newer run or
         // the attempt in flight is found first.
@@ -69,13 +73,13 @@ impl Made {
             }
         };
         let place = slot.record.as_ref().map(Place::of);
-        if let Some(place) = place.filter(ended) {
-            let expires_ms = place.time.as_millis();
-            self.ended.push(EndedRow { storage_key: storage_key.clone(), record: slot.record.clone(), expires_ms });
-        }
-        let after = slot.record.clone().filter(|_| !place.as_ref().is_some_and(ended));
+        let ends = place.filter(ended);
+        let after = slot.record.as_ref().filter(|_| ends.is_none());
         if before.is_some() || after.is_some() || matches!(slot.base, Base::Damaged) {
-            self.records.push(RowChange { storage_key, before, after });
+            self.records.push(RowChange { storage_key: storage_key.clone(), before, after: after.cloned() });
+        }
+        if let Some(place) = ends {
+            self.ended.push(EndedRow { storage_key, record: slot.record.as_ref(), expires_ms: place.time.as_millis() });
         }
         Ok(())
     }
@@ -91,10 +95,10 @@ impl Made {
         Ok(())
     }
 
-    fn run(&mut self, id: u64) -> RunRows {
+    fn run(&mut self, id: u64) -> RunRows<'s> {
         let mut ended = mem::take(&mut self.ended);
         // A key that was freed and used again has both.
-        ended.sort_by(|a, b| (&a.storage_key, a.record.is_none()).cmp(&(&b.storage_key, b.record.is_none())));
+        ended.sort_unstable_by(|a, b| (&a.storage_key, a.record.is_none()).cmp(&(&b.storage_key, b.record.is_none())));
         ended.dedup_by(|later, first| later.storage_key == first.storage_key);
         RunRows { ended, id }
     }

@@ -16,6 +16,7 @@ use super::{
     meta::Meta,
     row_key::RowKey,
     run::{Catalog, CatalogChange, RunRows},
+    seal::ValueCheck,
     snapshot::{Latest, Snapshot},
     sorted::insert_sorted,
     trace::Trace,
@@ -64,11 +65,11 @@ pub(crate) struct RowChange {
 
 /// What one commit writes.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct Rows<'s> {
     /// In key order: neighbours share pages.
     pub(crate) records: Vec<RowChange>,
     /// The new run.
-    pub(crate) run: RunRows,
+    pub(crate) run: RunRows<'s>,
     /// Entries that belong to no record.
     pub(crate) index_removed: Vec<Vec<u8>>,
     /// The new count of each scope that changed; zero removes it.
@@ -78,7 +79,7 @@ pub(crate) struct Rows {
     pub(crate) meta: Meta,
 }
 
-impl Rows {
+impl Rows<'_> {
     /// No record changes, only what the store knows about itself.
     pub(crate) fn meta_only(meta: Meta) -> Self {
         Self {
@@ -100,7 +101,7 @@ pub(crate) struct Table {
     db: Option<Database>,
     health: Arc<Health>,
     caches: Arc<Caches>,
-    values: CheckKey,
+    values: ValueCheck,
     pub(super) hashes: CheckKey,
     catalog: RwLock<Arc<Catalog>>,
     latest: Latest,
@@ -140,7 +141,7 @@ impl Table {
         let caches = Arc::new(Caches::new(&shares));
         let blocks = Blocks::new(file, id, caches.clone(), health.clone());
         let db = guarded(|| Ok(Database::builder().set_cache_size(shares.pages).create_with_backend(blocks)?))?;
-        let (values, hashes) = (CheckKey::for_values(id), CheckKey::for_filters(id));
+        let (values, hashes) = (ValueCheck::new(id), CheckKey::for_filters(id));
         let (catalog, latest, in_flight) = Default::default();
         Ok(Self { db: Some(db), health, caches, values, hashes, catalog, latest, in_flight })
     }
@@ -205,8 +206,8 @@ impl Table {
     }
 
     /// Makes rows durable, all or none.
-    pub(crate) fn commit(&self, rows: &Rows) -> Result<(), StorageError> {
-        let meta = rows.meta.encode(&self.values)?;
+    pub(crate) fn commit(&self, rows: &Rows<'_>) -> Result<(), StorageError> {
+        let meta = rows.meta.encode(self.values)?;
         let (built, gone) = guarded(|| {
             let txn = self.begin_write()?;
             let (new, gone) = self.write_records(&txn, &rows.records)?;
@@ -258,7 +259,7 @@ impl Table {
         let mut index = txn.open_table(INDEX)?;
         for RowChange { storage_key, before, after } in changes {
             if let Some(record) = after {
-                let frame = encode_record(&self.values, storage_key, record);
+                let frame = encode_record(self.values, storage_key, record);
                 let frame = frame.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
                 let is_new = records.insert(&storage_key[..], &frame[..])?.is_none();
                 new.extend(is_new.then(|| self.hash_of(storage_key)));
@@ -307,8 +308,8 @@ impl Table {
         Ok(txn.commit()?)
     }
 
-    pub(crate) fn values(&self) -> &CheckKey {
-        &self.values
+    pub(crate) fn values(&self) -> ValueCheck {
+        self.values
     }
 }
 

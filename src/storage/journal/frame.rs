@@ -63,18 +63,18 @@ mod tests {
     fn sealed(body: &[u8], position: u64) -> Vec<u8> {
         let mut frame = start(body.len());
         frame.extend_from_slice(body);
-        assert!(seal(&mut frame, &CheckKey::for_values(&[1; 16]), position, 7));
+        assert!(seal(&mut frame, &CheckKey::for_frames(&[1; 16], 1, &[0; 16]), position, 7));
         frame
     }
 
     #[test]
     fn a_frame_opens_whole_and_in_its_place() {
-        let check = CheckKey::for_values(&[1; 16]);
+        let check = CheckKey::for_frames(&[1; 16], 1, &[0; 16]);
         for body in [&b""[..], b"1234567", b"12345678", &[9; 1000]] {
             let frame = sealed(body, 512);
             assert_eq!(open(&frame, &check, 512), Some(Frame { batch: 7, body, len: frame.len() }));
             assert_eq!(open(&frame, &check, 520), None);
-            assert_eq!(open(&frame, &CheckKey::for_values(&[2; 16]), 512), None);
+            assert_eq!(open(&frame, &CheckKey::for_frames(&[2; 16], 1, &[0; 16]), 512), None);
             for len in 0..frame.len() {
                 assert_eq!(open(&frame[..len], &check, 512), None);
             }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let check = CheckKey::for_values(&[1; 16]);
+        let check = CheckKey::for_frames(&[1; 16], 1, &[0; 16]);
         let frame = sealed(b"the body of a batch", 4096);
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();

@@ -72,7 +72,7 @@ mod tests {
     fn append(bytes: &mut Vec<u8>, batch: u64, body: &[u8]) {
         let mut frame = frame::start(0);
         frame.extend_from_slice(body);
-        assert!(frame::seal(&mut frame, &CheckKey::for_values(&CHECK), bytes.len() as u64, batch));
+        assert!(frame::seal(&mut frame, &CheckKey::for_frames(&CHECK, 1, &CHECK), bytes.len() as u64, batch));
         bytes.extend(frame);
     }
 
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn frames_come_back_up_to_the_first_that_is_missing() {
         let (bytes, ends) = segment(11..31);
-        let replay = frames(&bytes, &CheckKey::for_values(&CHECK), 10);
+        let replay = frames(&bytes, &CheckKey::for_frames(&CHECK, 1, &CHECK), 10);
         assert_eq!(replay.frames.iter().map(|frame| frame.batch).collect::<Vec<_>>(), (11..31).collect::<Vec<_>>());
         assert_eq!((replay.end, replay.damaged_at), (*ends.last().unwrap(), None));
     }
@@ -98,7 +98,7 @@ mod tests {
     fn a_spoilt_last_frame_is_the_end() {
         let (mut bytes, ends) = segment(11..31);
         bytes[ends[18] + 3] ^= 1;
-        let replay = frames(&bytes, &CheckKey::for_values(&CHECK), 10);
+        let replay = frames(&bytes, &CheckKey::for_frames(&CHECK, 1, &CHECK), 10);
         assert_eq!((replay.frames.len(), replay.end, replay.damaged_at), (19, ends[18], None));
     }
 
@@ -108,7 +108,7 @@ mod tests {
         for at in HEADER_BYTES..ends[18] {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
-            let replay = frames(&damaged, &CheckKey::for_values(&CHECK), 10);
+            let replay = frames(&damaged, &CheckKey::for_frames(&CHECK, 1, &CHECK), 10);
             assert!(replay.damaged_at.is_some_and(|found| found <= at), "byte {at}");
             assert_eq!(replay.frames.len(), 19, "byte {at}: all others are found");
         }
@@ -122,7 +122,7 @@ mod tests {
         append(&mut bytes, 31, b"new");
         let end = bytes.len();
         bytes.extend(&stale[end..]);
-        let other = CheckKey::for_values(&[9; 16]);
+        let other = CheckKey::for_frames(&[9; 16], 1, &CHECK);
         assert_eq!(frames(&stale, &other, 30).frames.len(), 0);
         let replay = frames(&stale[..end], &other, 30);
         assert_eq!((replay.frames.len(), replay.damaged_at), (0, None));

@@ -16,18 +16,18 @@ const HELD_BYTES: usize = 1024 * 1024;
 
 /// One key for a new run.
 #[derive(Debug)]
-pub(crate) struct EndedRow {
+pub(crate) struct EndedRow<'s> {
     pub(crate) storage_key: Vec<u8>,
     /// `None`: the key is free, whatever older runs say.
-    pub(crate) record: Option<Record>,
+    pub(crate) record: Option<&'s Record>,
     pub(crate) expires_ms: u64,
 }
 
 /// The run that a checkpoint writes, if there is anything for it.
 #[derive(Debug, Default)]
-pub(crate) struct RunRows {
+pub(crate) struct RunRows<'s> {
     /// A new run, in key order, and its id.
-    pub(crate) ended: Vec<EndedRow>,
+    pub(crate) ended: Vec<EndedRow<'s>>,
     pub(crate) id: u64,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn binding(name: &[u8], run: u64) -> Vec<u8> {
 }
 
 impl Table {
-    pub(crate) fn write_run(&self, txn: &WriteTransaction, rows: &RunRows) -> Result<Option<Built>, redb::Error> {
+    pub(crate) fn write_run(&self, txn: &WriteTransaction, rows: &RunRows<'_>) -> Result<Option<Built>, redb::Error> {
         if rows.ended.is_empty() {
             return Ok(None);
         }
@@ -59,9 +59,9 @@ impl Table {
         let info = Info { order: rows.id, ..Info::default() };
         let mut builder = RunBuilder::new(self.hashes, info);
         for EndedRow { storage_key, record, expires_ms } in &rows.ended {
-            let frame = record.as_ref().map(|record| encode_record(self.values(), storage_key, record)).transpose();
+            let frame = record.map(|record| encode_record(self.values(), storage_key, record)).transpose();
             let frame = frame.map_err(|error| redb::Error::Corrupted(error.to_string()))?.unwrap_or_default();
-            let state = record.as_ref().map(|record| record.state);
+            let state = record.map(|record| record.state);
             builder.push(&Entry { storage_key, state, expires_ms: *expires_ms, frame: &frame }, &mut on_chunk)?;
         }
         let built = builder.finish(&mut on_chunk)?;
