@@ -36,7 +36,8 @@ struct Header {
     lease_expires_at: u64,
     lease_deadline_ms: u64,
     expires_at: u64,
-    fingerprint: [u8; Fingerprint::BYTES],
+    /// The same bytes as numbers: bincode would write and read them one by one.
+    fingerprint: [u64; Fingerprint::BYTES / 8],
     checkpoint_len: u32,
     payload_len: u32,
 }
@@ -72,7 +73,7 @@ fn header_of(record: &Record, checkpoint_len: usize) -> Result<Header, StorageEr
         lease_expires_at: record.lease_expires_at.as_millis(),
         lease_deadline_ms: record.lease_deadline_ms,
         expires_at: record.expires_at.as_millis(),
-        fingerprint: *record.fingerprint.as_bytes(),
+        fingerprint: words(record.fingerprint.as_bytes()),
         checkpoint_len: checkpoint_len.try_into().map_err(too_long)?,
         payload_len: record.payload.len().try_into().map_err(too_long)?,
     })
@@ -109,7 +110,7 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
     };
     let record = Record {
         state,
-        fingerprint: Fingerprint::from_bytes(header.fingerprint),
+        fingerprint: Fingerprint::from_bytes(bytes_of(header.fingerprint)),
         token: FencingToken::new(header.token),
         attempt: header.attempt,
         holder: Holder::from_number(header.incarnation),
@@ -123,6 +124,15 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
         payload: payload.into(),
     };
     (header.fingerprint_algorithm == FINGERPRINT_BLAKE3 && is_possible(&record)).then_some(record)
+}
+
+fn words(bytes: &[u8; Fingerprint::BYTES]) -> [u64; Fingerprint::BYTES / 8] {
+    let (words, _) = bytes.as_chunks();
+    std::array::from_fn(|word| u64::from_le_bytes(words[word]))
+}
+
+fn bytes_of(words: [u64; Fingerprint::BYTES / 8]) -> [u8; Fingerprint::BYTES] {
+    std::array::from_fn(|byte| words[byte / 8].to_le_bytes()[byte % 8])
 }
 
 /// What every writer of a record guarantees.

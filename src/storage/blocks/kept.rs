@@ -60,19 +60,24 @@ pub(super) struct Kept {
 
 /// Some of the blocks. Whoever reads or writes one of these in the file holds the lock meanwhile, so that nothing is kept that has
 /// become old, or lets go of what was kept behind the write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Set {
-    blocks: Vec<Block>,
+    /// Side by side, because most lookups find nothing else. `NOWHERE`: there is none.
+    positions: [u64; WAYS],
+    /// Which were used since they were last spared.
+    is_used: [bool; WAYS],
     /// Which is looked at first when room is needed.
     next: usize,
+    blocks: [Box<[u8]>; WAYS],
 }
 
-#[derive(Debug)]
-struct Block {
-    position: u64,
-    /// Since it was last spared.
-    is_used: bool,
-    bytes: Box<[u8]>,
+/// Where no block is.
+const NOWHERE: u64 = u64::MAX;
+
+impl Default for Set {
+    fn default() -> Self {
+        Self { positions: [NOWHERE; WAYS], is_used: [false; WAYS], next: 0, blocks: Default::default() }
+    }
 }
 
 /// Whether a page of redb is a branch.
@@ -101,32 +106,42 @@ impl Kept {
 }
 
 impl Set {
+    fn way_of(&self, position: u64) -> Option<usize> {
+        self.positions.iter().position(|kept| *kept == position)
+    }
+
     pub(super) fn get(&mut self, position: u64) -> Option<&mut [u8]> {
-        let block = self.blocks.iter_mut().find(|block| block.position == position)?;
-        block.is_used = true;
-        Some(&mut block.bytes)
+        let way = self.way_of(position)?;
+        self.is_used[way] = true;
+        Some(&mut self.blocks[way])
     }
 
     /// Keeps a block that it does not have.
     pub(super) fn keep(&mut self, position: u64, bytes: &[u8]) {
-        if self.blocks.len() < WAYS {
-            self.blocks.push(Block { position, is_used: false, bytes: bytes.into() });
-            return;
+        let way = self.way_of(NOWHERE).unwrap_or_else(|| self.least_used());
+        let block = &mut self.blocks[way];
+        if block.len() == bytes.len() {
+            block.copy_from_slice(bytes);
+        } else {
+            *block = bytes.into();
         }
-        // What was used since it was last looked at is spared once.
+        (self.positions[way], self.is_used[way]) = (position, false);
+    }
+
+    /// Returns one that may go. What was used since it was last looked at is spared once.
+    fn least_used(&mut self) -> usize {
         loop {
             self.next = (self.next + 1) % WAYS;
-            let block = &mut self.blocks[self.next];
-            if !std::mem::take(&mut block.is_used) {
-                block.position = position;
-                block.bytes.copy_from_slice(bytes);
-                return;
+            if !std::mem::take(&mut self.is_used[self.next]) {
+                return self.next;
             }
         }
     }
 
     pub(super) fn forget(&mut self, position: u64) {
-        self.blocks.retain(|block| block.position != position);
+        if let Some(way) = self.way_of(position) {
+            self.positions[way] = NOWHERE;
+        }
     }
 }
 
@@ -150,7 +165,7 @@ mod tests {
             assert!(set.get(3).is_some(), "{position}");
             set.keep(position, &block(2));
             assert_eq!(set.get(position).map(|bytes| bytes.to_vec()), Some(block(2)));
-            assert_eq!(set.blocks.len(), WAYS);
+            assert_eq!(set.way_of(NOWHERE), None);
         }
         assert!(set.get(0).is_none());
     }
@@ -162,7 +177,7 @@ mod tests {
         let positions = (0..3000).map(|group| position_of_check(group * GROUP_BLOCKS));
         let lost = positions.filter(|&position| {
             let mut set = kept.set_of(position);
-            let is_full = set.blocks.len() == WAYS;
+            let is_full = set.way_of(NOWHERE).is_none();
             set.keep(position, &[]);
             is_full
         });

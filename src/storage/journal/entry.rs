@@ -73,7 +73,6 @@ struct RecordHead {
     lease_expires_ago: i64,
     lease_deadline_ms: u64,
     expires_ago: i64,
-    fingerprint: [u8; Fingerprint::BYTES],
     /// 0: no checkpoint; otherwise one more than its length.
     checkpoint: u32,
     payload_len: u32,
@@ -143,11 +142,12 @@ fn encode_record(record: &Record, meta: &Meta, into: &mut Vec<u8>) -> Result<(),
         lease_expires_ago: ago(record.lease_expires_at),
         lease_deadline_ms: record.lease_deadline_ms,
         expires_ago: ago(record.expires_at),
-        fingerprint: *record.fingerprint.as_bytes(),
         checkpoint,
         payload_len: count(record.payload.len())?,
     };
     put(into, &head)?;
+    // Not a part of the head: bincode would write it byte by byte.
+    into.extend_from_slice(record.fingerprint.as_bytes());
     into.extend_from_slice(record.checkpoint.as_deref().unwrap_or_default());
     into.extend_from_slice(&record.payload);
     Ok(())
@@ -207,6 +207,7 @@ fn decode_change(rest: &mut Rest<'_>, meta: &Meta) -> Result<Change, StorageErro
 
 fn decode_record(rest: &mut Rest<'_>, state: State, meta: &Meta) -> Result<Record, StorageError> {
     let head: RecordHead = rest.take()?;
+    let fingerprint = rest.bytes(Some(Fingerprint::BYTES))?.first_chunk().ok_or_else(impossible)?;
     let time = |ago: i64| Timestamp::from_millis(meta.high_water_ms.wrapping_sub(ago.cast_unsigned()));
     let checkpoint = match usize::try_from(head.checkpoint).map_err(|_| too_long())? {
         0 => None,
@@ -221,7 +222,7 @@ fn decode_record(rest: &mut Rest<'_>, state: State, meta: &Meta) -> Result<Recor
     }
     let record = Record {
         state,
-        fingerprint: Fingerprint::from_bytes(head.fingerprint),
+        fingerprint: Fingerprint::from_bytes(*fingerprint),
         token: FencingToken::new(meta.next_token.wrapping_sub(head.tokens_ago.cast_unsigned())),
         attempt: head.attempt,
         holder: Holder::from_number(head.incarnation),
