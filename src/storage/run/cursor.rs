@@ -5,7 +5,7 @@ use crate::storage::{
     row_key::RowKey,
     table::{Bytes, Reading},
 };
-use redb::Range;
+use redb::{Range, ReadableTable};
 use std::{cell::Cell, ops::Bound};
 
 /// Where a chunk is in its table: the run, then where the chunk starts.
@@ -38,8 +38,7 @@ pub(crate) fn find<T>(
     read: impl FnOnce(Entry<'_>) -> T,
 ) -> Result<Option<T>, redb::Error> {
     let place = chunk_key(run, storage_key);
-    let Some(row) = chunks.range::<&[u8]>(..=&place[..])?.next_back() else { return Ok(None) };
-    let (key, value) = row?;
+    let Some((key, value)) = chunks.upper_bound(Bound::Included(&place[..]))?.prev()? else { return Ok(None) };
     if !key.value().starts_with(&run.to_be_bytes()) {
         return Ok(None);
     }

@@ -8,14 +8,17 @@ use std::{cell::Cell, collections::BTreeSet};
 /// Rows of runs that no list names, as many as one commit removes.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    chunks: Vec<Vec<u8>>,
-    scopes: Vec<Vec<u8>>,
+    chunks: Vec<Neighbours>,
+    scopes: Vec<Neighbours>,
     bytes: usize,
     /// Nothing else is left of these.
     ended: Vec<u64>,
     /// All that these rows belong to.
     pub(crate) runs: Vec<u64>,
 }
+
+/// Rows with nothing between them: the keys of the first and the last.
+type Neighbours = (Vec<u8>, Vec<u8>);
 
 impl Leftovers {
     /// Reads which rows are to be removed next, of about so many bytes; `None` if there are none.
@@ -45,13 +48,21 @@ impl Leftovers {
     fn add(&mut self, read: &ReadTransaction, run: u64, bytes_max: usize) -> Result<bool, redb::Error> {
         let (from, to) = (run.to_be_bytes(), run.saturating_add(1).to_be_bytes());
         for (definition, rows) in [(CHUNKS, &mut self.chunks), (RUN_SCOPES, &mut self.scopes)] {
+            let (mut found, mut is_all) = (None, true);
             for row in read.open_table(definition)?.range::<&[u8]>(&from[..]..&to[..])? {
                 if self.bytes >= bytes_max {
-                    return Ok(false);
+                    is_all = false;
+                    break;
                 }
                 let (key, value) = row?;
                 self.bytes += key.value().len() + value.value().len();
-                rows.push(key.value().to_vec());
+                let (_, last) = found.get_or_insert_with(|| (key.value().to_vec(), Vec::new()));
+                last.clear();
+                last.extend_from_slice(key.value());
+            }
+            rows.extend(found);
+            if !is_all {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -60,8 +71,8 @@ impl Leftovers {
     pub(super) fn remove(&self, txn: &WriteTransaction) -> Result<(), redb::Error> {
         for (definition, rows) in [(CHUNKS, &self.chunks), (RUN_SCOPES, &self.scopes)] {
             let mut table = txn.open_table(definition)?;
-            for key in rows {
-                table.remove(&key[..])?;
+            for (first, last) in rows {
+                table.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, _| false)?;
             }
         }
         let mut unlisted = txn.open_table(UNLISTED)?;
