@@ -20,7 +20,10 @@ where
     let mut rows = rows.peekable();
     while let Some(row) = rows.next() {
         let key = row.0.as_ref();
-        table.insert(key, row.1.as_ref())?;
+        // As the cursor does: an old row in a new run would be lost, or worse, found.
+        if table.insert(key, row.1.as_ref())?.is_some() {
+            return Err(Error::Corrupted("a row is where a new one is to go".into()));
+        }
         if is_small(&row) && rows.peek().is_some_and(is_small) {
             let mut behind = table.upper_bound_mut(Bound::Included(key))?;
             while let Some((key, value)) = rows.next_if(is_small) {

@@ -34,6 +34,7 @@ mod support;
 mod sweep;
 mod verify;
 mod waiting;
+mod writes;
 #[cfg(feature = "x402")]
 mod x402;
 #[cfg(feature = "x402")]
