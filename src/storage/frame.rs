@@ -6,6 +6,11 @@ pub(crate) const CHECK_BYTES: usize = 16;
 /// Identifies one store for ever; random.
 pub(crate) type StoreId = [u8; 16];
 
+/// Derives the seed of a store's XXH3 checks for one purpose, which `context` names.
+pub(crate) fn seed_for(context: &str, store: &StoreId) -> u64 {
+    blake3::derive_key(context, store).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 /// Computes the checks of one store and one purpose.
 #[derive(Clone, Copy)]
 pub(crate) struct CheckKey([u8; 32]);

@@ -3,7 +3,7 @@
 //! As with the [checks of blocks](super::blocks), it has to notice what disks, controllers, memory and bugs do to bytes. Nobody chooses
 //! checks: who can write to the file can replace it.
 
-use super::frame::StoreId;
+use super::frame::{StoreId, seed_for};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 /// Bytes of a check. 128 bits: a damaged value passes by chance once in 2^128.
@@ -15,8 +15,7 @@ pub(crate) struct ValueCheck(u64);
 
 impl ValueCheck {
     pub(crate) fn new(store: &StoreId) -> Self {
-        let key = blake3::derive_key("idemstore 2026-11-21 value check v2", store);
-        Self(key.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+        Self(seed_for("idemstore 2026-11-21 value check v2", store))
     }
 
     fn of(self, binding: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {

@@ -4,7 +4,7 @@ use super::{
     kept::Kept,
     layout::{Run, block_bytes},
 };
-use crate::storage::frame::StoreId;
+use crate::storage::frame::{StoreId, seed_for};
 use std::io;
 use twox_hash::XxHash3_64;
 
@@ -20,8 +20,7 @@ pub(super) struct BlockCheck(u64);
 
 impl BlockCheck {
     pub(super) fn new(store: &StoreId) -> Self {
-        let key = blake3::derive_key("idemstore 2026-11-21 block check v2", store);
-        Self(key.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+        Self(seed_for("idemstore 2026-11-21 block check v2", store))
     }
 
     pub(super) fn of(self, block: u64, bytes: &[u8]) -> Check {
