@@ -21,6 +21,9 @@ pub(crate) const FRAME_BYTES_MIN: usize = CHECK_BYTES + 1 + HEADER_BYTES;
 /// Memory that decoding a fixed-size value may claim. bincode counts memory, not input.
 const DECODE_BYTES_MAX: usize = 64 * 1024;
 
+/// A fingerprint's bytes as numbers: bincode would write and read the bytes one by one.
+type Words = [u64; Fingerprint::BYTES / 8];
+
 /// The fixed part of a record, in this order, little-endian, without padding: `src/docs/format.md` gives every offset.
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -36,8 +39,7 @@ struct Header {
     lease_expires_at: u64,
     lease_deadline_ms: u64,
     expires_at: u64,
-    /// The same bytes as numbers: bincode would write and read them one by one.
-    fingerprint: [u64; Fingerprint::BYTES / 8],
+    fingerprint: Words,
     checkpoint_len: u32,
     payload_len: u32,
 }
@@ -73,7 +75,7 @@ fn header_of(record: &Record, checkpoint_len: usize) -> Result<Header, StorageEr
         lease_expires_at: record.lease_expires_at.as_millis(),
         lease_deadline_ms: record.lease_deadline_ms,
         expires_at: record.expires_at.as_millis(),
-        fingerprint: words(record.fingerprint.as_bytes()),
+        fingerprint: words_of(record.fingerprint),
         checkpoint_len: checkpoint_len.try_into().map_err(too_long)?,
         payload_len: record.payload.len().try_into().map_err(too_long)?,
     })
@@ -110,7 +112,7 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
     };
     let record = Record {
         state,
-        fingerprint: Fingerprint::from_bytes(bytes_of(header.fingerprint)),
+        fingerprint: fingerprint_of(header.fingerprint),
         token: FencingToken::new(header.token),
         attempt: header.attempt,
         holder: Holder::from_number(header.incarnation),
@@ -126,13 +128,13 @@ fn record_of(header: &Header, checkpoint: &[u8], payload: &[u8]) -> Option<Recor
     (header.fingerprint_algorithm == FINGERPRINT_BLAKE3 && is_possible(&record)).then_some(record)
 }
 
-fn words(bytes: &[u8; Fingerprint::BYTES]) -> [u64; Fingerprint::BYTES / 8] {
-    let (words, _) = bytes.as_chunks();
+fn words_of(fingerprint: Fingerprint) -> Words {
+    let (words, _) = fingerprint.as_bytes().as_chunks();
     std::array::from_fn(|word| u64::from_le_bytes(words[word]))
 }
 
-fn bytes_of(words: [u64; Fingerprint::BYTES / 8]) -> [u8; Fingerprint::BYTES] {
-    std::array::from_fn(|byte| words[byte / 8].to_le_bytes()[byte % 8])
+fn fingerprint_of(words: Words) -> Fingerprint {
+    Fingerprint::from_bytes(std::array::from_fn(|byte| words[byte / 8].to_le_bytes()[byte % 8]))
 }
 
 /// What every writer of a record guarantees.

@@ -1,6 +1,6 @@
 //! Keyed hashes: the checks of the journal's frames, and what filters know keys by.
 
-/// Bytes of a check. 128 bits: a damaged value passes by chance once in 2^128.
+/// Bytes of a check. 128 bits: a damaged frame passes by chance once in 2^128.
 pub(crate) const CHECK_BYTES: usize = 16;
 
 /// Identifies one store for ever; random.
@@ -8,7 +8,11 @@ pub(crate) type StoreId = [u8; 16];
 
 /// Derives the seed of a store's XXH3 checks for one purpose, which `context` names.
 pub(crate) fn seed_for(context: &str, store: &StoreId) -> u64 {
-    blake3::derive_key(context, store).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    first_number(&blake3::derive_key(context, store))
+}
+
+fn first_number(hash: &[u8; blake3::OUT_LEN]) -> u64 {
+    hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Computes the checks of one store and one purpose.
@@ -45,8 +49,7 @@ impl CheckKey {
 
     /// Computes a hash of `bytes` that nobody without the key can foresee.
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
-        let hash = blake3::keyed_hash(&self.0, bytes);
-        hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        first_number(blake3::keyed_hash(&self.0, bytes).as_bytes())
     }
 }
 

@@ -8,17 +8,15 @@ use std::{cell::Cell, collections::BTreeSet};
 /// Rows of runs that no list names, as many as one commit removes.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    chunks: Vec<Neighbours>,
-    scopes: Vec<Neighbours>,
+    /// Runs, and the last row of each that is to be removed with all before it.
+    chunks: Vec<(u64, Vec<u8>)>,
+    scopes: Vec<(u64, Vec<u8>)>,
     bytes: usize,
     /// Nothing else is left of these.
     ended: Vec<u64>,
     /// All that these rows belong to.
     pub(crate) runs: Vec<u64>,
 }
-
-/// Rows with nothing between them: the keys of the first and the last.
-type Neighbours = (Vec<u8>, Vec<u8>);
 
 impl Leftovers {
     /// Reads which rows are to be removed next, of about so many bytes; `None` if there are none.
@@ -47,20 +45,19 @@ impl Leftovers {
     /// Adds rows of one run; returns whether that is all of it.
     fn add(&mut self, read: &ReadTransaction, run: u64, bytes_max: usize) -> Result<bool, redb::Error> {
         let (from, to) = (run.to_be_bytes(), run.saturating_add(1).to_be_bytes());
-        for (definition, rows) in [(CHUNKS, &mut self.chunks), (RUN_SCOPES, &mut self.scopes)] {
-            let (mut found, mut is_all) = (None, true);
-            for row in read.open_table(definition)?.range::<&[u8]>(&from[..]..&to[..])? {
+        for (definition, ends) in [(CHUNKS, &mut self.chunks), (RUN_SCOPES, &mut self.scopes)] {
+            let mut rows = read.open_table(definition)?.range::<&[u8]>(&from[..]..&to[..])?;
+            let mut last = None;
+            let is_all = loop {
+                let Some(row) = rows.next() else { break true };
                 if self.bytes >= bytes_max {
-                    is_all = false;
-                    break;
+                    break false;
                 }
                 let (key, value) = row?;
                 self.bytes += key.value().len() + value.value().len();
-                let (_, last) = found.get_or_insert_with(|| (key.value().to_vec(), Vec::new()));
-                last.clear();
-                last.extend_from_slice(key.value());
-            }
-            rows.extend(found);
+                last = Some(key);
+            };
+            ends.extend(last.map(|key| (run, key.value().to_vec())));
             if !is_all {
                 return Ok(false);
             }
@@ -69,10 +66,10 @@ impl Leftovers {
     }
 
     pub(super) fn remove(&self, txn: &WriteTransaction) -> Result<(), redb::Error> {
-        for (definition, rows) in [(CHUNKS, &self.chunks), (RUN_SCOPES, &self.scopes)] {
+        for (definition, ends) in [(CHUNKS, &self.chunks), (RUN_SCOPES, &self.scopes)] {
             let mut table = txn.open_table(definition)?;
-            for (first, last) in rows {
-                table.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, _| false)?;
+            for (run, last) in ends {
+                table.retain_in::<&[u8], _>(&run.to_be_bytes()[..]..=&last[..], |_, _| false)?;
             }
         }
         let mut unlisted = txn.open_table(UNLISTED)?;
