@@ -139,6 +139,9 @@ fn check(store: &Store, book: &Book) {
     assert_nothing_left_over(store);
 }
 
+/// Enough to have been in the way of everything else.
+const SWEPT_LEAST: u64 = 100;
+
 #[test]
 fn payments_beside_merges_sweeps_compactions_backups_and_closes_are_kept() {
     let (seed, rounds, payments) = (seed(), from_env("IDEMSTORE_STRESS_ROUNDS", 4), 100);
@@ -146,7 +149,10 @@ fn payments_beside_merges_sweeps_compactions_backups_and_closes_are_kept() {
     let office = Office { clock, book: Mutex::default(), figures: Figures::default() };
     let (disk, directory) = (MemoryDisk::new(), tempfile::tempdir().unwrap());
     office.options().create_on(disk.clone(), NAME).unwrap();
-    for round in 0..rounds {
+    // How much a sweep finds in a round depends on the machine.
+    let has_swept = || office.figures.swept.load(Ordering::Relaxed) >= SWEPT_LEAST;
+    let mut round = 0;
+    while round < rounds || (!has_swept() && round < 10 * rounds) {
         let store = office.options().open_on(disk.clone(), NAME).unwrap();
         thread::scope(|scope| {
             let (office, store) = (&office, &store);
@@ -169,11 +175,14 @@ fn payments_beside_merges_sweeps_compactions_backups_and_closes_are_kept() {
         });
         drop(store);
         check(&office.options().open_on(disk.clone(), NAME).unwrap(), &office.book.lock().unwrap());
+        round += 1;
     }
     println!("{:?}", office.figures);
     let Figures { payments: paid, swept, compactions, backups, checkpoints, .. } = office.figures;
-    assert_eq!(paid.into_inner(), rounds * PAYERS * payments);
-    for (what, figure, least) in [("swept", swept, 100), ("compactions", compactions, rounds), ("backups", backups, rounds)] {
+    assert_eq!(paid.into_inner(), round * PAYERS * payments);
+    for (what, figure, least) in
+        [("swept", swept, SWEPT_LEAST), ("compactions", compactions, rounds), ("backups", backups, rounds)]
+    {
         let figure = figure.into_inner();
         assert!(figure >= least, "{what}: {figure}");
     }
