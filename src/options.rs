@@ -200,8 +200,9 @@ impl Options {
         self
     }
 
-    /// Sets the cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set. Most of it is for what leads to records, and not for records: with
-    /// some 10 bytes for each record of half a kilobyte, a replay that memory cannot answer reads the file once.
+    /// Sets the cache in bytes: 1 MiB to 1 TiB, 64 MiB unless set. Up to 64 MiB most of it is for what leads to records, and not for
+    /// records: with some 10 bytes for each record of half a kilobyte, a replay that memory cannot answer reads the file once. Of what is
+    /// beyond, three quarters are for records.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.settings.cache_bytes = bytes;
         self

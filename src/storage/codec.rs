@@ -9,6 +9,7 @@ use crate::{
     limits::{CHECKPOINT_BYTES_MAX, PAYLOAD_BYTES_MAX},
     record::{FencingToken, Holder, Record, State},
 };
+use bincode::config::{Configuration, Fixint, LittleEndian};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ const FINGERPRINT_BLAKE3: u8 = 1;
 const HEADER_BYTES: usize = 111;
 /// Everything of a frame but checkpoint and payload.
 pub(crate) const FRAME_BYTES_MIN: usize = CHECK_BYTES + 1 + HEADER_BYTES;
+/// Fixed-width little-endian integers in field order.
+const FIXED: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
 /// Memory that decoding a fixed-size value may claim. bincode counts memory, not input.
 const DECODE_BYTES_MAX: usize = 64 * 1024;
 
@@ -163,16 +166,14 @@ pub(crate) fn state_from_byte(byte: u8) -> Option<State> {
     }
 }
 
-/// Encodes a small value: fixed-width little-endian integers in field order.
+/// Encodes a small value.
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, StorageError> {
-    let config = bincode::config::standard().with_fixed_int_encoding();
-    bincode::serde::encode_to_vec(value, config).map_err(|error| StorageError::Damaged(format!("encoding: {error}")))
+    bincode::serde::encode_to_vec(value, FIXED).map_err(|error| StorageError::Damaged(format!("encoding: {error}")))
 }
 
 /// As [`encode`], into exactly as many bytes as that takes.
 fn encode_into(bytes: &mut [u8], value: &impl Serialize) -> Result<(), StorageError> {
-    let config = bincode::config::standard().with_fixed_int_encoding();
-    match bincode::serde::encode_into_slice(value, bytes, config) {
+    match bincode::serde::encode_into_slice(value, bytes, FIXED) {
         Ok(written) if written == bytes.len() => Ok(()),
         Ok(written) => Err(StorageError::Damaged(format!("encoding: {written} bytes instead of {}", bytes.len()))),
         Err(error) => Err(StorageError::Damaged(format!("encoding: {error}"))),
@@ -181,8 +182,7 @@ fn encode_into(bytes: &mut [u8], value: &impl Serialize) -> Result<(), StorageEr
 
 /// Decodes a small value and demands that it uses every byte.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StorageError> {
-    let config = bincode::config::standard().with_fixed_int_encoding().with_limit::<DECODE_BYTES_MAX>();
-    match bincode::serde::decode_from_slice(bytes, config) {
+    match bincode::serde::decode_from_slice(bytes, FIXED.with_limit::<DECODE_BYTES_MAX>()) {
         Ok((value, used)) if used == bytes.len() => Ok(value),
         Ok(_) => Err(StorageError::Damaged("value has bytes left over".into())),
         Err(error) => Err(StorageError::Damaged(format!("value does not decode: {error}"))),

@@ -146,7 +146,7 @@ impl Table {
         Ok(Self { db: Some(db), health, caches, values, hashes, catalog, latest, in_flight })
     }
 
-    /// Makes lookups read blocks of the file that were read before. redb's own cache, which is small, stays.
+    /// Makes lookups read blocks of the file that were read before, but for pages in redb's own cache.
     pub(crate) fn forget_blocks(&self) {
         self.caches.clear();
     }

@@ -7,6 +7,8 @@ const RECORDS: u32 = 10_000;
 const ASKED: u32 = 1_000;
 /// Six times as much is stored.
 const CACHE_BYTES: usize = 1 << 20;
+/// A seventh as much is stored.
+const LARGE_CACHE_BYTES: usize = 256 << 20;
 
 /// Ids in no order, as clients choose them.
 fn id(number: u32) -> String {
@@ -14,11 +16,11 @@ fn id(number: u32) -> String {
 }
 
 /// A store that has ended records, all of them in runs and none in memory.
-fn filled() -> (Lab, Store) {
-    let lab = Lab::with(|options| options.cache_bytes(CACHE_BYTES).journal_bytes(2 << 20));
+fn filled(cache_bytes: usize, payload: &[u8]) -> (Lab, Store) {
+    let lab = Lab::with(|options| options.cache_bytes(cache_bytes).journal_bytes(2 << 20));
     let store = lab.create();
     for number in 0..RECORDS {
-        fresh(&store, &id(number)).complete([7; 352]).unwrap();
+        fresh(&store, &id(number)).complete(payload).unwrap();
     }
     store.close().unwrap();
     let store = lab.open();
@@ -31,7 +33,7 @@ fn reads(store: &Store) -> u64 {
 
 #[test]
 fn a_replay_reads_one_chunk_and_a_new_key_nothing() {
-    let (_lab, store) = filled();
+    let (_lab, store) = filled(CACHE_BYTES, &[7; 352]);
     let asked = || (0..ASKED).map(|number| number * 7919 % RECORDS);
     // Brings the branches and the checks into the cache, which has room for these and not for the records.
     asked().for_each(|number| drop(replay(&store, &id(number))));
@@ -47,10 +49,22 @@ fn a_replay_reads_one_chunk_and_a_new_key_nothing() {
     assert!(of_new_keys < 10, "{of_new_keys} reads for {ASKED} new keys");
 }
 
+#[test]
+fn a_store_that_fits_into_a_large_cache_is_read_once() {
+    let (_lab, store) = filled(LARGE_CACHE_BYTES, &[7; 3000]);
+    let ask_all = || (0..RECORDS).for_each(|number| assert_eq!(replay(&store, &id(number)).payload(), [7; 3000]));
+    let before = reads(&store);
+    ask_all();
+    let once = reads(&store);
+    assert!(once - before > 5000, "{} reads: the file was in memory before", once - before);
+    ask_all();
+    assert_eq!(reads(&store), once);
+}
+
 /// The checks of the first blocks are all of a store of this size, and they are in memory.
 #[test]
 fn a_verification_looks_at_the_file_and_not_at_what_is_kept_of_it() {
-    let (lab, store) = filled();
+    let (lab, store) = filled(CACHE_BYTES, &[7; 352]);
     assert!(store.verify(go_on).unwrap().is_sound());
     let file = lab.disk.open(NAME).unwrap();
     // A check is 8 bytes; that of block 0, the header of redb, is elsewhere.

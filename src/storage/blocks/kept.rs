@@ -12,6 +12,8 @@ const BRANCH: u8 = 2;
 /// redb has half of its cache for pages that are not committed yet, and writes twice what does not fit. This is enough for a step of a
 /// rewrite, of at most 4 MiB; a payment writes a fifth fewer bytes than with two thirds of it.
 const PAGES_BYTES: usize = 12 * 1024 * 1024;
+/// Up to so much, a cache is first for what leads to records: that of some five million of half a kilobyte.
+const KEPT_FIRST_BYTES: usize = 64 * 1024 * 1024;
 /// Blocks that share a lock, and the room.
 const WAYS: usize = 8;
 
@@ -33,8 +35,9 @@ pub(crate) struct Shares {
 
 impl Shares {
     /// redb's own cache is mostly leaves that nobody asks for again, so it gets what its transactions need: of a small cache half.
+    /// Of a large one it gets most, for by then what leads to records has its room, and records may have some.
     pub(crate) fn of(cache_bytes: usize) -> Self {
-        let pages = (cache_bytes / 16).max(PAGES_BYTES.min(cache_bytes / 2));
+        let pages = PAGES_BYTES.min(cache_bytes / 2) + cache_bytes.saturating_sub(KEPT_FIRST_BYTES) / 4 * 3;
         let checks = (cache_bytes - pages) / 4;
         Self { pages, branches: cache_bytes - pages - checks, checks }
     }
@@ -168,6 +171,15 @@ mod tests {
             assert_eq!(set.way_of(NOWHERE), None);
         }
         assert!(set.get(0).is_none());
+    }
+
+    #[test]
+    fn shares_use_the_cache_up_and_what_is_added_to_a_large_one_is_mostly_for_pages() {
+        for (cache_mib, pages_mib) in [(1, 0), (8, 4), (64, 12), (128, 60), (1024, 732)] {
+            let Shares { pages, branches, checks } = Shares::of(cache_mib << 20);
+            assert_eq!(pages >> 20, pages_mib);
+            assert_eq!(pages + branches + checks, cache_mib << 20);
+        }
     }
 
     /// Of a store of 6 GB, with the 16 MiB that checks get of the default.
