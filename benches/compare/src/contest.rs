@@ -55,11 +55,11 @@ impl<'s> Contender<'s> {
 fn turn(system: &dyn System, recent: &Recent, count: usize, length: Duration) -> Turn {
     if let Some(awaited) = system.awaited() {
         let before = system.io();
-        let payments = slice::run_tasks(count, length, async |_| slice::pay_awaiting(awaited, recent).await);
+        let payments = slice::run_tasks(awaited, count, length, &async |_| slice::pay_awaiting(awaited, recent).await);
         wait_until_quiet();
         let io = system.io().since(&before);
         let replay = async |dice: &mut Dice| slice::replay_awaiting(awaited, recent, dice).await;
-        let replays = slice::run_tasks(count, length / 4, replay);
+        let replays = slice::run_tasks(awaited, count, length / 4, &replay);
         return Turn { payments, replays: Some(replays), io };
     }
     let mut callers: Vec<_> = (0..count).map(|_| system.caller()).collect();

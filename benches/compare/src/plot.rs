@@ -16,7 +16,7 @@ const LEGEND: u32 = 190;
 const LINE: i32 = 24;
 
 /// Systems keep their colour from picture to picture; idemstore's is the one that stands out.
-const COLOURS: [(&str, RGBColor); 17] = [
+const COLOURS: [(&str, RGBColor); 18] = [
     ("idemstore", RGBColor(200, 30, 30)),
     ("idemstore-async", RGBColor(240, 120, 120)),
     ("floor", RGBColor(90, 90, 90)),
@@ -31,6 +31,7 @@ const COLOURS: [(&str, RGBColor); 17] = [
     ("rocksdb", RGBColor(20, 20, 90)),
     ("redis-always", RGBColor(240, 140, 0)),
     ("redis-always-tcp", RGBColor(245, 200, 110)),
+    ("redis-always-async", RGBColor(200, 110, 60)),
     ("postgres", RGBColor(0, 150, 160)),
     ("idempotent-valkey", RGBColor(220, 90, 170)),
     ("idempotent-memory", RGBColor(180, 180, 60)),

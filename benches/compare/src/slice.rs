@@ -46,7 +46,11 @@ pub struct Stopwatch {
 
 impl Stopwatch {
     pub fn start(slice: Duration) -> Self {
-        Self { started: Instant::now(), slice, latencies: Vec::new() }
+        Self::started(Instant::now(), slice)
+    }
+
+    fn started(started: Instant, slice: Duration) -> Self {
+        Self { started, slice, latencies: Vec::new() }
     }
 
     /// At least once, so that a slow system has a figure.
@@ -104,19 +108,21 @@ pub fn run<'s>(
 }
 
 /// As [`run`], with callers that are tasks of this thread.
-pub fn run_tasks(count: usize, slice: Duration, work: impl AsyncFn(&mut Dice)) -> Slice {
+pub fn run_tasks(system: &dyn Awaited, count: usize, slice: Duration, work: &impl AsyncFn(&mut Dice)) -> Slice {
     let seed = load::new_number();
+    // One clock for all: where nothing has to be waited for, a task does not let go of the thread before the slice is over.
+    let started = Instant::now();
     let one = async |number: usize| {
         let mut dice = Dice::new(seed.wrapping_add((number as u64) << 20));
-        let mut watch = Stopwatch::start(slice);
+        let mut watch = Stopwatch::started(started, slice);
         while watch.is_running() {
             watch.time_awaiting(work(&mut dice)).await;
         }
         watch.into_latencies()
     };
-    let started = Instant::now();
     let tasks: FuturesUnordered<_> = (0..count).map(&one).collect();
-    let latencies: Vec<_> = block_on(tasks.collect());
+    let mut latencies: Vec<_> = Vec::new();
+    system.block_on(pin!(async { latencies = tasks.collect().await }));
     Slice::of(latencies, started.elapsed())
 }
 

@@ -9,6 +9,8 @@ mod lmdb;
 mod postgres;
 mod redb;
 mod redis;
+#[cfg(feature = "redis-async")]
+mod redis_async;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 mod sqlite;
@@ -30,7 +32,7 @@ use std::{
 const CACHE_BYTES: usize = 1 << 30;
 
 /// In the order of the table.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     "idemstore",
     "idemstore-async",
     "floor",
@@ -45,6 +47,7 @@ pub const ALL: [&str; 17] = [
     "rocksdb",
     "redis-always",
     "redis-always-tcp",
+    "redis-always-async",
     "postgres",
     "idempotent-valkey",
     "idempotent-memory",
@@ -108,6 +111,10 @@ impl Place {
             "rocksdb" => Err("build with `--features rocksdb`; that needs libclang-dev".to_owned()),
             "redis-always" => Ok(Box::new(redis::Redis::open(&own, records, redis::Socket::Unix)?)),
             "redis-always-tcp" => Ok(Box::new(redis::Redis::open(&own, records, redis::Socket::Loopback)?)),
+            #[cfg(feature = "redis-async")]
+            "redis-always-async" => Ok(Box::new(redis_async::RedisAsync::open(&own, records)?)),
+            #[cfg(not(feature = "redis-async"))]
+            "redis-always-async" => Err("build with `--features redis-async`".to_owned()),
             "postgres" => Ok(Box::new(postgres::Postgres::open(&own, records)?)),
             #[cfg(feature = "idempotent")]
             "idempotent-valkey" => Ok(Box::new(idempotent::Idempotent::valkey(&own, records)?)),

@@ -7,7 +7,7 @@ use crate::{
     record::Record,
     system::{Answer, Caller, Io, System},
 };
-use redis::{Client, Connection, RedisResult, cmd, pipe};
+use redis::{Client, Cmd, Connection, RedisResult, cmd, pipe};
 use std::{
     fs,
     net::TcpListener,
@@ -98,7 +98,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-pub struct Redis(RedisServer);
+pub struct Redis(pub RedisServer);
 
 impl Redis {
     /// Starts a server and fills it.
@@ -148,9 +148,7 @@ struct RedisCaller {
 impl Caller for RedisCaller {
     fn begin(&mut self, id: &str, request: &Request) -> Answer {
         let record = Record::begun(request);
-        let mut claim = cmd("SET");
-        claim.arg(id).arg(record.encode()).arg("NX").arg("GET").arg("PX").arg(DAY_MS);
-        let existing: Option<Vec<u8>> = claim.query(&mut self.connection).unwrap();
+        let existing: Option<Vec<u8>> = claim(id, &record).query(&mut self.connection).unwrap();
         if let Some(existing) = existing {
             return Record::decode(&existing).answer(request);
         }
@@ -160,10 +158,26 @@ impl Caller for RedisCaller {
 
     fn complete(&mut self, id: &str, payload: &[u8]) {
         let begun = self.begun.take().expect("begun by this caller");
-        let record = Record { payload: Some(payload.to_vec()), ..begun };
-        let mut store = cmd("SET");
-        store.arg(id).arg(record.encode()).arg("XX").arg("PX").arg(DAY_MS);
-        let is_stored: Option<String> = store.query(&mut self.connection).unwrap();
-        assert_eq!(is_stored.as_deref(), Some("OK"), "only what runs can be completed");
+        let is_stored: Option<String> = store(id, &begun, payload).query(&mut self.connection).unwrap();
+        check_stored(is_stored.as_deref());
     }
+}
+
+/// Takes the key, or returns what it has.
+pub fn claim(id: &str, record: &Record) -> Cmd {
+    let mut claim = cmd("SET");
+    claim.arg(id).arg(record.encode()).arg("NX").arg("GET").arg("PX").arg(DAY_MS);
+    claim
+}
+
+/// Stores the outcome of what runs.
+pub fn store(id: &str, begun: &Record, payload: &[u8]) -> Cmd {
+    let record = Record { payload: Some(payload.to_vec()), ..begun.clone() };
+    let mut store = cmd("SET");
+    store.arg(id).arg(record.encode()).arg("XX").arg("PX").arg(DAY_MS);
+    store
+}
+
+pub fn check_stored(answer: Option<&str>) {
+    assert_eq!(answer, Some("OK"), "only what runs can be completed");
 }
