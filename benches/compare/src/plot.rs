@@ -16,10 +16,11 @@ const LEGEND: u32 = 190;
 const LINE: i32 = 24;
 
 /// Systems keep their colour from picture to picture; idemstore's is the one that stands out.
-const COLOURS: [(&str, RGBColor); 18] = [
+const COLOURS: [(&str, RGBColor); 19] = [
     ("idemstore", RGBColor(200, 30, 30)),
     ("idemstore-async", RGBColor(240, 120, 120)),
     ("floor", RGBColor(90, 90, 90)),
+    ("floor-group", RGBColor(170, 170, 170)),
     ("redb-group", RGBColor(31, 119, 180)),
     ("redb-txn", RGBColor(140, 190, 230)),
     ("sqlite", RGBColor(120, 200, 120)),

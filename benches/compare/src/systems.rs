@@ -32,10 +32,11 @@ use std::{
 const CACHE_BYTES: usize = 1 << 30;
 
 /// In the order of the table.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     "idemstore",
     "idemstore-async",
     "floor",
+    "floor-group",
     "redb-group",
     "redb-txn",
     "sqlite",
@@ -97,6 +98,7 @@ impl Place {
         match name {
             "idemstore" => Ok(Box::new(idemstore::Idemstore::open(&own, records, false))),
             "idemstore-async" => Ok(Box::new(idemstore::Idemstore::open(&own, records, true))),
+            "floor-group" => grouped(self.engine("floor-group", floor::open_group)),
             "redb-txn" => direct(self.engine("redb", redb::open)),
             "redb-group" => grouped(self.engine("redb", redb::open)),
             "sqlite" => direct(self.engine("sqlite", sqlite::open)),
