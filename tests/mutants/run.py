@@ -7,7 +7,7 @@ same tests run on the unchanged copy and have to pass, unless it is said that th
 
     python3 tests/mutants/run.py               # all
     python3 tests/mutants/run.py --passed      # all; `cargo test` has passed on this very source
-    python3 tests/mutants/run.py --fifth       # every fifth, and with the next commit others
+    python3 tests/mutants/run.py --tenth       # every tenth, and with the next commit others
     python3 tests/mutants/run.py take_back     # those whose name contains it
 """
 
@@ -35,11 +35,11 @@ SETTINGS = {
 
 
 def main():
-    have_passed, a_fifth = "--passed" in sys.argv, "--fifth" in sys.argv
+    have_passed, a_tenth = "--passed" in sys.argv, "--tenth" in sys.argv
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     wanted = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
-    if a_fifth:
-        wanted = wanted[commit() % 5 :: 5]
+    if a_tenth:
+        wanted = wanted[commit() % 10 :: 10]
     if not wanted:
         sys.exit("no such mutant")
     tree = copy_of_the_source()
