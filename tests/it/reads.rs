@@ -7,7 +7,7 @@ const RECORDS: u32 = 10_000;
 const ASKED: u32 = 1_000;
 /// Six times as much is stored.
 const CACHE_BYTES: usize = 1 << 20;
-/// A seventh as much is stored.
+/// The file takes a sixth of it.
 const LARGE_CACHE_BYTES: usize = 256 << 20;
 
 /// Ids in no order, as clients choose them.

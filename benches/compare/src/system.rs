@@ -1,6 +1,6 @@
 //! What is compared: anything that can be asked "may I run this?" and told how it ended.
 
-use crate::{load::Request, process, slice, syncs};
+use crate::{load::Request, process, syncs};
 use std::{future::Future, pin::Pin};
 
 /// An answer to a step.
@@ -57,9 +57,7 @@ pub type Awaiting<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 /// A system that many tasks of one thread use, as in an asynchronous server.
 pub trait Awaited {
     /// Runs the tasks on this thread, and with them what the system itself has to be run for.
-    fn block_on(&self, tasks: Pin<&mut dyn Future<Output = ()>>) {
-        slice::block_on(tasks);
-    }
+    fn block_on(&self, tasks: Pin<&mut dyn Future<Output = ()>>);
 
     /// Claims a new key and stores the outcome.
     fn pay<'s>(&'s self, id: &'s str, request: &'s Request, payload: &'s [u8]) -> Awaiting<'s, ()>;

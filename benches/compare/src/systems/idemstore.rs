@@ -57,6 +57,10 @@ impl System for Idemstore {
 }
 
 impl Awaited for Idemstore {
+    fn block_on(&self, tasks: Pin<&mut dyn Future<Output = ()>>) {
+        block_on(tasks);
+    }
+
     fn pay<'s>(&'s self, id: &'s str, request: &'s Request, payload: &'s [u8]) -> Awaiting<'s, ()> {
         Box::pin(async move {
             let begin = self.store.begin_async(&key(id), Fingerprint::from_bytes(*request));
