@@ -7,7 +7,7 @@ use crate::{
         promise::{Fulfil, Promise, promise},
     },
     timer::Job,
-    transition::{Answer, Command},
+    transition::{Answer, Command, held_by, lease_left},
 };
 use std::{
     collections::BTreeMap,
@@ -82,10 +82,12 @@ struct State {
 
 impl KeepAlive {
     pub(crate) fn start(shared: &Arc<Shared>, key: &Key, token: FencingToken, lease: Duration) -> Self {
-        let lapses = shared.clock().monotonic().saturating_add(lease);
-        let status = Arc::new(Status(Mutex::new(State { lapses, ..State::default() })));
+        // The lease that runs now may be a shorter one, or nearly over.
+        let left = left_of(shared, key, token);
+        let state = State { lapses: shared.clock().monotonic().saturating_add(left), ..State::default() };
+        let status = Arc::new(Status(Mutex::new(state)));
         let renewal = Renewal { shared: shared.clone(), key: key.clone(), token, lease, status: status.clone() };
-        Arc::new(renewal).plan(lease / RENEWALS_PER_LEASE);
+        Arc::new(renewal).plan(lease.min(left) / RENEWALS_PER_LEASE);
         Self(status)
     }
 
@@ -106,6 +108,12 @@ impl KeepAlive {
         }
         LeaseLost { promise, status: self.0.clone(), id }
     }
+}
+
+/// Returns for how long a lease still lasts; if that cannot be told, nothing of it is taken for granted.
+fn left_of(shared: &Shared, key: &Key, token: FencingToken) -> Duration {
+    let record = shared.storage.get(key).ok().flatten();
+    held_by(record.as_ref(), token).map_or(Duration::ZERO, |record| lease_left(record, shared.now()))
 }
 
 impl Drop for KeepAlive {

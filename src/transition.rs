@@ -329,7 +329,7 @@ fn in_flight(record: &Record, now: Now) -> Answer {
 }
 
 /// The record, if `token` is that of its attempt in flight. A lapsed lease is still held until somebody else is granted one.
-fn held_by(record: Option<&Record>, token: FencingToken) -> Option<&Record> {
+pub(crate) fn held_by(record: Option<&Record>, token: FencingToken) -> Option<&Record> {
     record.filter(|record| record.state == State::InFlight && record.token == token)
 }
 
@@ -342,7 +342,7 @@ pub(crate) fn is_lapsed(record: &Record, now: Now) -> bool {
 ///
 /// The monotonic clock of an earlier open is gone. A holder that was part of that process is gone with it; one that is another
 /// process goes by what it was told, the wall clock, and may be at work.
-fn lease_left(record: &Record, now: Now) -> Duration {
+pub(crate) fn lease_left(record: &Record, now: Now) -> Duration {
     let left_ms = match record.holder {
         Holder { incarnation, .. } if incarnation == now.holder.incarnation => {
             record.lease_deadline_ms.saturating_sub(now.monotonic_ms)

@@ -3,12 +3,13 @@
 use super::{
     Storage,
     database::Open,
-    disk::{Disk, DiskFile},
+    disk::Disk,
     error::StorageError,
     journal::{Active, Journal},
-    lifecycle::{create_temporary, temporary_name, write_new},
+    lifecycle::write_new,
     run::{Chunk, run_of},
     table::{COPIED, OF_RUNS, Rows, Table},
+    unfinished::Unfinished,
     view::View,
 };
 use crate::{Error, ErrorKind, Result, sync::MutexGuard};
@@ -33,13 +34,8 @@ impl Storage {
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
         self.settle_all().map_err(|error| error.into_error(format!("writing backup {}", disk.path(&name))))?;
-        let temporary = temporary_name(&name);
-        let copied = self.copy_to(&disk, &temporary, true, on_rows);
-        if copied.is_err() {
-            let _ = disk.remove(&temporary);
-        }
-        drop(copied?);
-        disk.rename_new(&temporary, &name).map_err(context)?;
+        let copy = self.copy_to(&disk, &name, true, on_rows)?;
+        copy.name_new().map_err(context)?;
         disk.sync().map_err(context)
     }
 
@@ -56,30 +52,24 @@ impl Storage {
     pub(crate) fn compact(&self, _no_rewrites: &NoRewrites<'_>, on_rows: OnRows<'_>) -> Result<()> {
         let scrubbed = self.settle_all().and_then(|()| self.journal()?.scrub());
         scrubbed.map_err(|error| error.into_error(format!("compacting {}", self.path())))?;
-        let temporary = temporary_name(&self.name);
-        let copied = self.copy_to(&*self.disk, &temporary, false, on_rows);
-        let compacted = copied.and_then(|file| {
-            // In the order in which everybody takes them. With nothing applied since, no checkpoint has had anything to do.
-            let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
-            let active = journal.active();
-            let _no_checkpoint = self.checkpointing.lock();
-            self.install(&journal, &active, &temporary, file)
-        });
-        if compacted.is_err() {
-            let _ = self.disk.remove(&temporary);
-        }
-        compacted
+        let copy = self.copy_to(&*self.disk, &self.name, false, on_rows)?;
+        // In the order in which everybody takes them. With nothing applied since, no checkpoint has had anything to do.
+        let journal = self.journal().map_err(|error| error.into_error("compacting"))?;
+        let active = journal.active();
+        let _no_checkpoint = self.checkpointing.lock();
+        self.install(&journal, &active, copy)
     }
 
     /// A crash before the rename leaves the old file, one after it the new file; both hold every acknowledged record.
-    fn install(&self, journal: &Journal, active: &Active<'_>, temporary: &str, file: Arc<dyn DiskFile>) -> Result<()> {
+    fn install(&self, journal: &Journal, active: &Active<'_>, copy: Unfinished<'_>) -> Result<()> {
         let context = || format!("compacting {}", self.path());
         let failed = |error: io::Error| Error::io(context(), error);
-        let table = Table::open(file.clone(), &self.id, self.options.cache_bytes).map_err(|error| error.into_error(context()))?;
-        let id = file.id().map_err(failed)?;
+        let table = Table::open(copy.file().clone(), &self.id, self.options.cache_bytes);
+        let table = table.map_err(|error| error.into_error(context()))?;
+        let id = copy.file().id().map_err(failed)?;
         // What somebody else has put there is not ours to replace.
         self.check_still_in_place(journal, active).map_err(|error| error.into_cause().into_error(context()))?;
-        self.disk.rename_over(temporary, &self.name).map_err(failed)?;
+        let file = copy.name_over().map_err(failed)?;
         // From here on the new file has the name, so the new file is the store, whatever else fails.
         self.database.replace(Open { file, id, table: Arc::new(table) });
         self.upkeep.forget_damage();
@@ -88,12 +78,14 @@ impl Storage {
         self.disk.sync().map_err(unsure)
     }
 
-    fn copy_to(&self, disk: &dyn Disk, temporary: &str, is_backup: bool, on_rows: OnRows<'_>) -> Result<Arc<dyn DiskFile>> {
-        let context = || format!("writing {}", disk.path(temporary));
-        let file = create_temporary(disk, temporary)?;
+    /// Writes a copy that is to be called `name`.
+    fn copy_to<'d>(&self, disk: &'d dyn Disk, name: &str, is_backup: bool, on_rows: OnRows<'_>) -> Result<Unfinished<'d>> {
+        let copy = Unfinished::create(disk, name)?;
+        let (path, file) = (copy.path(), copy.file());
+        let context = || format!("writing {path}");
         let source = self.database.current().map_err(|error| error.into_error(context()))?.table;
         let copied = (|| {
-            write_new(&file, &self.id, self.high_water(), is_backup)?;
+            write_new(file, &self.id, self.high_water(), is_backup)?;
             let target = Table::open(file.clone(), &self.id, self.options.cache_bytes)?;
             let result = copy_rows(&source.view()?, &target, is_backup, on_rows);
             drop(target);
@@ -104,7 +96,7 @@ impl Storage {
             result
         })();
         match copied {
-            Ok(true) => Ok(file),
+            Ok(true) => Ok(copy),
             Ok(false) => Err(Error::new(ErrorKind::Stopped, format!("{}: stopped by the progress callback", context()))),
             Err(error) => Err(error.into_error(context())),
         }

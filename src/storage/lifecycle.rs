@@ -15,6 +15,7 @@ use super::{
     seal::ValueCheck,
     superblock,
     table::{Rows, Table},
+    unfinished::Unfinished,
 };
 use crate::{
     Error, ErrorKind, Result, Timestamp,
@@ -209,11 +210,10 @@ fn create(disk: &dyn Disk, name: &str, now: Timestamp) -> Result<Locked> {
     if is_lost(disk, name).map_err(context)? {
         return Err(Error::new(ErrorKind::NotFound, lost_message(disk, name)));
     }
-    let temporary = temporary_name(name);
-    let file = create_temporary(disk, &temporary)?;
+    let unfinished = Unfinished::create(disk, name)?;
     let id = new_store_id();
-    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!("creating {path}")))?;
-    disk.rename_new(&temporary, name).map_err(context)?;
+    write_new(unfinished.file(), &id, now, false).map_err(|error| error.into_error(format!("creating {path}")))?;
+    let file = unfinished.name_new().map_err(context)?;
     // Without this, a power cut could take the whole file away after its first records were acknowledged.
     disk.sync().map_err(context)?;
     Ok(Locked { file, id })
@@ -225,35 +225,6 @@ pub(super) fn write_new(file: &Arc<dyn DiskFile>, id: &StoreId, now: Timestamp, 
     let meta = Meta { next_token: 1, high_water_ms: now.as_millis(), is_backup: is_backup.into(), ..Meta::default() };
     drop(Table::create(file.clone(), id, &meta)?);
     file.sync().map_err(StorageError::from_io)
-}
-
-/// The name of a file that is not whole yet. Unlikely to be anybody's own.
-pub(super) fn temporary_name(name: &str) -> String {
-    format!("{name}.idemstore-unfinished")
-}
-
-/// Removes what a creation, compaction or backup left that crashed; not what another process is writing.
-pub(super) fn remove_unfinished(disk: &dyn Disk, temporary: &str) -> io::Result<bool> {
-    match disk.open(temporary) {
-        Ok(stale) if stale.try_lock()? => disk.remove(temporary).map(|()| true),
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// Creates and locks a file for something that gets its name when it is whole.
-pub(super) fn create_temporary(disk: &dyn Disk, temporary: &str) -> Result<Arc<dyn DiskFile>> {
-    let context = |error| StorageError::from_io(error).into_error(format!("creating {}", disk.path(temporary)));
-    let busy = || Error::new(ErrorKind::Locked, format!("{} is being written by another process", disk.path(temporary)));
-    if !remove_unfinished(disk, temporary).map_err(context)? {
-        return Err(busy());
-    }
-    let file = disk.create(temporary).map_err(context)?;
-    let is_locked = file.try_lock().map_err(context)?;
-    // Between its creation and its lock another process may have taken the file for one that a crash left.
-    let is_named = disk.id(temporary).map_err(context)? == file.id().map_err(context)?;
-    if is_locked && is_named { Ok(file) } else { Err(busy()) }
 }
 
 /// Writes down who owns the store and how far it has got.

@@ -38,6 +38,7 @@ mod superblock;
 mod sweep;
 mod table;
 mod trace;
+mod unfinished;
 mod view;
 mod walk;
 

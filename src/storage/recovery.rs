@@ -5,10 +5,11 @@ use super::{
     error::{ApplyError, StorageError},
     frame::StoreId,
     journal::{self, Journal, JournalOptions, Logged, Opened},
-    lifecycle::{remove_unfinished, temporary_name, write_note},
+    lifecycle::write_note,
     meta::Meta,
     owner::{self, Note},
     table::Rows,
+    unfinished::remove_unfinished,
 };
 use crate::{Error, ErrorKind, Result, limits::TOKEN_MAX};
 use std::sync::{Arc, atomic::Ordering};
@@ -42,7 +43,7 @@ impl Storage {
         write_note(disk, name, &self.id, &meta).map_err(|error| failed(StorageError::from_io(error)))?;
         self.noted_batch.store(meta.batch, Ordering::Release);
         // A failure leaves a file that nobody needs, and the next open tries again.
-        let _ = remove_unfinished(disk, &temporary_name(name));
+        let _ = remove_unfinished(disk, name);
         Ok(())
     }
 

@@ -67,6 +67,43 @@ fn a_stopped_backup_leaves_no_file() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+#[test]
+fn a_backup_that_is_refused_leaves_the_one_that_is_being_written() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("backup.idem");
+    let store = lab.create();
+    fresh(&store, "pay").complete("receipt").unwrap();
+    let mut tries = 0;
+    let also = |_| {
+        // Twice: the first must not make room for the second.
+        for _ in 0..2 {
+            refused(store.backup(&path, |_| ControlFlow::Break(())), ErrorKind::Locked);
+            tries += 1;
+        }
+        ControlFlow::Continue(())
+    };
+    store.backup(&path, also).unwrap();
+    assert_eq!((tries, std::fs::read_dir(directory.path()).unwrap().count()), (2, 1));
+    replay(&restored(&lab, &path), "pay");
+}
+
+#[test]
+fn a_backup_whose_file_was_replaced_meanwhile_gets_no_name() {
+    let (lab, directory) = (Lab::new(), tempfile::tempdir().unwrap());
+    let (path, unfinished) = (directory.path().join("backup.idem"), directory.path().join("backup.idem.idemstore-unfinished"));
+    let store = lab.create();
+    fresh(&store, "pay");
+    let replace = |_| {
+        std::fs::remove_file(&unfinished).unwrap();
+        std::fs::write(&unfinished, "another's").unwrap();
+        ControlFlow::Continue(())
+    };
+    let message = refused(store.backup(&path, replace), ErrorKind::Io);
+    assert!(message.contains("replaced meanwhile"), "{message}");
+    assert!(!path.exists());
+    assert_eq!(std::fs::read(&unfinished).unwrap(), b"another's");
+}
+
 /// Two keys are always changed one after the other, so a consistent copy never has the second ahead of the first.
 #[test]
 fn a_backup_is_consistent_while_others_write() {

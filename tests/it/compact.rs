@@ -148,3 +148,18 @@ fn a_backup_in_the_middle_of_a_compaction_waits_for_nothing_that_waits_for_it() 
     assert!(asked);
     assert_eq!(store.stats().unwrap().completed, 10);
 }
+
+/// As a crash between the two steps of a new file's naming leaves it.
+#[test]
+fn a_store_with_two_names_keeps_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, second) = (directory.path().join("s.idem"), directory.path().join("s.idem.idemstore-unfinished"));
+    fresh(&Store::create(&path).unwrap(), "pay").complete("receipt").unwrap();
+    std::fs::hard_link(&path, &second).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(!second.exists());
+    std::fs::hard_link(&path, &second).unwrap();
+    store.compact(go_on).unwrap();
+    assert!(!second.exists());
+    replay(&store, "pay");
+}

@@ -1,7 +1,7 @@
 //! A lease that is kept alive lasts as long as the work, and its loss is told.
 
 use crate::support::*;
-use idemstore::{ErrorKind, Resolution};
+use idemstore::{Begin, BeginOptions, ErrorKind, Resolution};
 use std::{thread, time::Duration};
 
 #[test]
@@ -17,6 +17,22 @@ fn renewals_hold_the_key_far_beyond_one_lease() {
         assert!(!guard.is_lost());
     }
     lease.complete("receipt").unwrap();
+}
+
+#[test]
+fn a_lease_that_is_shorter_or_nearly_over_is_renewed_in_time() {
+    for (lease, late) in [(LEASE / 30, Duration::ZERO), (LEASE, LEASE / 6 * 5)] {
+        let lab = Lab::new();
+        let store = lab.create();
+        let options = BeginOptions::new().lease(lease);
+        let Begin::Fresh(held) = store.begin_with(&key("pay"), request("pay"), options).unwrap() else { panic!("a new key") };
+        lab.clock.advance(late);
+        let guard = held.keep_alive();
+        lab.clock.advance((lease - late) / 3);
+        until(|| store.stats().unwrap().answers.renewed == 1);
+        assert_eq!(in_flight(&store, "pay"), LEASE);
+        assert!(!guard.is_lost());
+    }
 }
 
 #[test]

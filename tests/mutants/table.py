@@ -106,8 +106,8 @@ MUTANTS = [
         "create_renames_before_writing",
         "a power cut leaves a store file that is not whole",
         [
-            (LIFECYCLE, "    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;\n    disk.rename_new(&temporary, name).map_err(context)?;",
-             "    disk.rename_new(&temporary, name).map_err(context)?;\n    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;"),
+            (LIFECYCLE, "    write_new(unfinished.file(), &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;\n    let file = unfinished.name_new().map_err(context)?;",
+             "    let file = unfinished.name_new().map_err(context)?;\n    write_new(&file, &id, now, false).map_err(|error| error.into_error(format!(\"creating {path}\")))?;"),
         ],
         [CREATION],
     ),
@@ -121,7 +121,7 @@ MUTANTS = [
         "compaction_renames_after_directory_sync",
         "the new name is not durable when the compaction is",
         [
-            (COPY, "        self.disk.rename_over(temporary, &self.name).map_err(failed)?;\n", "        self.disk.sync().map_err(failed)?;\n        self.disk.rename_over(temporary, &self.name).map_err(failed)?;\n"),
+            (COPY, "        let file = copy.name_over().map_err(failed)?;\n", "        self.disk.sync().map_err(failed)?;\n        let file = copy.name_over().map_err(failed)?;\n"),
             (COPY, "        self.disk.sync().map_err(unsure)", "        Ok::<(), io::Error>(()).map_err(unsure)"),
         ],
         [COMPACTION],
