@@ -223,15 +223,16 @@ pub(super) mod tests {
     pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     /// With checkpoints in the background, which the test does itself.
+    pub(crate) const OPTIONS: StorageOptions = StorageOptions {
+        cache_bytes: 1 << 20,
+        reserve_bytes: 0,
+        accept_restored: false,
+        journal_bytes: 1 << 20,
+        checkpoint_inline: false,
+    };
+
     pub(crate) fn open(disk: &MemoryDisk, mode: OpenMode) -> Storage {
-        let options = StorageOptions {
-            cache_bytes: 1 << 20,
-            reserve_bytes: 0,
-            accept_restored: false,
-            journal_bytes: 1 << 20,
-            checkpoint_inline: false,
-        };
-        Storage::open(Arc::new(disk.clone()), "s", mode, NOW, options).unwrap()
+        Storage::open(Arc::new(disk.clone()), "s", mode, NOW, OPTIONS).unwrap()
     }
 
     fn key(id: &str) -> Key {

@@ -151,6 +151,15 @@ impl Recent {
         }
     }
 
+    /// Takes anew what the table holds of each active key, where `base_of` can tell.
+    pub(crate) fn rebase(&self, base_of: impl Fn(&Key) -> Option<Base>) {
+        for shard in &self.shards {
+            for (key, slot) in &mut shard.write().active {
+                slot.base = base_of(key).unwrap_or(slot.base);
+            }
+        }
+    }
+
     /// What was active is frozen from here on. Nothing may be frozen before.
     pub(crate) fn freeze(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);

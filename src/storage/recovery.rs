@@ -5,6 +5,7 @@ use super::{
     error::{ApplyError, StorageError},
     frame::StoreId,
     journal::{self, Journal, JournalOptions, Logged, Opened},
+    keys::storage_key,
     lifecycle::write_note,
     meta::Meta,
     owner::{self, Note},
@@ -85,6 +86,12 @@ impl Storage {
         for logged in logged.into_iter().flatten() {
             self.take_in(logged);
         }
+        // What is missing of the journal may have changed what the rest found there.
+        let rebased = self.database.view(|view, _| {
+            self.recent.rebase(|key| view.in_flight_base(&storage_key(key)));
+            Ok(())
+        });
+        rebased.map_err(ApplyError::NotDone)?;
         {
             let mut meta = self.meta.lock();
             if let Note::Of(owner) = note {
@@ -130,4 +137,50 @@ fn damaged(path: &str, what: &str) -> Error {
          to go on with everything else, open it once with Options::accept_restored(true)"
     );
     Error::new(ErrorKind::Corrupted, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Key, State,
+        storage::{
+            Batch, Before, KeyChange, OpenMode, StorageOptions,
+            checkpoint::tests::{NOW, OPTIONS, open, put},
+            disk::{Disk, MemoryDisk},
+            keys::Class,
+        },
+    };
+
+    /// Its release is damaged, its second attempt and the outcome of that are not.
+    #[test]
+    fn what_verifies_of_a_damaged_journal_holds_also_at_the_next_open() {
+        let (disk, key) = (MemoryDisk::new(), Key::new("shop", "pay").unwrap());
+        let storage = open(&disk, OpenMode::New);
+        put(&storage, "pay", State::InFlight, &[]);
+        storage.settle_all().unwrap();
+        let (journal, started) = (storage.journal().unwrap(), storage.get(&key).unwrap().unwrap());
+        let release = KeyChange { before: Before::Present(started), after: None };
+        let (next_token, now) = (storage.next_token(), NOW);
+        storage.apply(Batch { changes: vec![(key.clone(), release)], audit: vec![], stale: vec![], next_token, now }).unwrap();
+        let damaged = journal.place(&journal.active()).0.to_owned();
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        put(&storage, "pay", State::Completed, b"receipt");
+        drop((journal, storage));
+        let file = disk.open(&damaged).unwrap();
+        let mut byte = [0];
+        file.read_at(512 + 60, &mut byte).unwrap();
+        file.write_at(512 + 60, &[!byte[0]]).unwrap();
+
+        let options = |accept_restored| StorageOptions { accept_restored, ..OPTIONS };
+        let open = |accepted| Storage::open(Arc::new(disk.clone()), "s", OpenMode::Existing, NOW, options(accepted));
+        assert_eq!(open(false).unwrap_err().kind(), ErrorKind::Corrupted);
+        for accepted in [true, false] {
+            let storage = open(accepted).unwrap();
+            let record = storage.get(&key).unwrap().unwrap();
+            assert_eq!((record.state, &record.payload[..]), (State::Completed, &b"receipt"[..]), "{accepted}");
+            let index = storage.database.view(|view, _| view.index_rows(None, 10)).unwrap();
+            assert!(index.rows.iter().all(|(entry, _)| entry.class == Class::Terminal), "{index:?}");
+        }
+    }
 }

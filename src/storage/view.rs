@@ -3,8 +3,9 @@
 use super::{
     codec::decode_record,
     error::StorageError,
-    keys::{Class, IndexEntry, after_prefix},
+    keys::{Class, IndexEntry, Place, after_prefix},
     meta::Meta,
+    recent::Base,
     run::{self, Chunk, Entry, MergedRuns, Run},
     snapshot::Snapshot,
     table::{Definition, FENCES, INDEX, META, META_KEY, SCOPES, Table, guarded},
@@ -101,6 +102,17 @@ impl<'t> View<'t> {
     pub(crate) fn is_in_a_run(&self, storage_key: &[u8]) -> Result<bool, StorageError> {
         guarded(|| {
             Ok(self.find_in_runs(storage_key, &self.anywhere(storage_key), |_, entry| entry.state.is_some())?.unwrap_or(false))
+        })
+    }
+
+    /// Returns what there is of a key among those in flight; `None` if that cannot be read.
+    pub(crate) fn in_flight_base(&self, storage_key: &[u8]) -> Option<Base> {
+        let decode = |frame: &[u8]| decode_record(self.table.values(), storage_key, frame);
+        let found = guarded(|| Ok(self.at.records.get(storage_key)?.map(|frame| decode(frame.value()))));
+        Some(match found.ok()? {
+            None => Base::Absent,
+            Some(Ok(record)) => Base::At(Place::of(&record)),
+            Some(Err(_)) => Base::Damaged,
         })
     }
 
