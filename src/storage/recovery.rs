@@ -24,6 +24,8 @@ impl Storage {
     pub(super) fn take_over(&self) -> Result<()> {
         let (disk, name) = (&*self.disk, &self.name[..]);
         let failed = |error: StorageError| error.into_error(format!("opening {}", disk.path(name)));
+        // Names that an earlier open gave may be only seen so far: it may have been killed before it had them durable.
+        disk.sync().map_err(|error| failed(StorageError::Io(error)))?;
         let table = self.database.view(|view, _| view.meta()).map_err(failed)?;
         let mut opened = journal::open(self.journal_options(), &table).map_err(failed)?;
         let logged = opened.take_logged();

@@ -140,6 +140,8 @@ impl<'t> View<'t> {
     ) -> Result<Piece<Scanned>, StorageError> {
         let end = after_prefix(prefix);
         let end = end.as_deref();
+        // What comes after a key before the prefix starts with the prefix.
+        let after = after.filter(|after| *after >= prefix);
         let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let range = (from, end.map_or(Bound::Unbounded, Bound::Excluded));
         let mut piece: RawPiece = Piece { rows: Vec::new(), has_more: false };

@@ -1,7 +1,7 @@
 //! Pages of records: complete, in order, bounded, and to be continued elsewhere.
 
 use crate::support::*;
-use idemstore::{Cursor, ErrorKind, ListFilter, Scope, State, Store, limits::LIST_EXAMINED_MAX};
+use idemstore::{Begin, Cursor, ErrorKind, Key, ListFilter, Scope, State, Store, limits::LIST_EXAMINED_MAX};
 use std::time::Duration;
 
 fn ids(store: &Store, filter: &ListFilter) -> (Vec<String>, usize) {
@@ -166,4 +166,26 @@ fn an_attempt_whose_lease_lapsed_or_whose_process_is_gone_is_shown_as_lapsed() {
     assert_eq!(lapsed(&store), [named("ended", false), named("new", false), named("old", true)]);
     store.close().unwrap();
     assert_eq!(lapsed(&lab.open()), [named("ended", false), named("new", true), named("old", true)]);
+}
+
+/// A cursor is text that a client brings back, perhaps with another filter.
+#[test]
+fn a_cursor_of_another_scope_shows_only_what_the_filter_asks_for() {
+    let store = Lab::new().create();
+    for scope in ["aa", "bb", "cc"] {
+        for id in ["1", "2", "3"] {
+            let Begin::Fresh(lease) = store.begin(&Key::new(scope, id).unwrap(), request(id)).unwrap() else {
+                panic!("a new key")
+            };
+            lease.complete("receipt").unwrap();
+        }
+    }
+    store.sweep().unwrap();
+    let of = |scope: &str| ListFilter::new().scope(Scope::new(scope).unwrap());
+    for (first, then, expected) in [("aa", "bb", 3), ("cc", "bb", 0), ("bb", "bb", 2)] {
+        let cursor = store.list(&of(first).limit(1), None).unwrap().next;
+        let page = store.list(&of(then), cursor.as_ref()).unwrap();
+        let scopes: Vec<_> = page.records.iter().map(|record| record.key.scope().as_str()).collect();
+        assert_eq!(scopes, vec![then; expected], "{first}");
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 const MAGIC: &[u8; 16] = b"idemjournal\r\n\x1a\n\0";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// One sector, so that it is written whole; the frames start behind it.
 pub(crate) const HEADER_BYTES: usize = 512;
 const FORMAT_AT: usize = 16;
@@ -87,7 +87,7 @@ fn parse(sector: &[u8; HEADER_BYTES], store: &StoreId) -> Result<Found, StorageE
     }
     let format = sector[FORMAT_AT..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     if format != FORMAT {
-        let advice = format!("the journal has format {format} and this release reads {FORMAT}: use a newer idemstore");
+        let advice = format!("the journal has format {format} and this release reads {FORMAT}: use the idemstore that wrote it");
         return Err(StorageError::Unsupported(advice));
     }
     if sector[STORE_AT..GENERATION_AT] != *store {

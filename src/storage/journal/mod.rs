@@ -141,7 +141,7 @@ impl Journal {
     /// Returns whether the active segment takes that many bytes more: within what is allocated if there is a spare, and
     /// within the limit while there is none.
     pub(crate) fn has_room(&self, active: &Active<'_>, bytes: usize) -> bool {
-        active.has_room(bytes) || (active.may_grow(bytes, self.bytes_max) && self.turns.lock().spare.is_none())
+        active.has_room(bytes, self.bytes_max) || (active.may_grow(bytes, self.bytes_max) && self.turns.lock().spare.is_none())
     }
 
     /// Makes the spare segment the active one, and the active one frozen, if there is a spare.

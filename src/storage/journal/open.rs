@@ -68,10 +68,16 @@ pub(crate) fn open(options: JournalOptions, table: &Meta) -> Result<Opened, Stor
             opened.newest = opened.newest.max(header.generation);
         }
         let doubt = doubt(&found, generation, table);
-        if let (Found::Of(header), Some(file), true, None) = (&found, file, table.is_live != 0, doubt)
+        if let (Found::Of(header), Some(file), true, None) = (&found, &file, table.is_live != 0, doubt)
             && header.generation == generation
         {
-            opened.load(file, *header, table)?;
+            opened.load(file.clone(), *header, table)?;
+        }
+        if let (Found::Of(header), Some(file), 0) = (&found, &file, table.is_live)
+            && header.generation > table.generation
+            && replay::has_newer(&**file, &header.frames(&opened.options.store), table.batch).map_err(StorageError::Io)?
+        {
+            opened.doubt = opened.doubt.or(Some(OLDER));
         }
         if matches!(found, Found::Damaged) && table.is_live != 0 {
             opened.damaged("the first sector", &segment::name_of(&opened.options.name, generation));

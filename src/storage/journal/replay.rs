@@ -7,7 +7,8 @@ use super::{
     frame::{self, FRAME_STEP},
     header::HEADER_BYTES,
 };
-use crate::storage::frame::CheckKey;
+use crate::storage::{disk::DiskFile, frame::CheckKey};
+use std::io;
 
 /// How far ahead the number of a frame may be that follows a damaged one.
 const NUMBERS_AHEAD: u64 = 1 << 24;
@@ -47,6 +48,19 @@ pub(crate) fn frames<'b>(bytes: &'b [u8], check: &CheckKey, after: u64) -> Repla
     }
 }
 
+/// Returns whether the first frame of a segment is of a batch after `last`. A table that needs no journal was closed: nothing is written
+/// behind it before the table says that it is live.
+pub(crate) fn has_newer(file: &dyn DiskFile, check: &CheckKey, last: u64) -> io::Result<bool> {
+    let end = file.len()?;
+    let read = |len: u64| {
+        let mut bytes = vec![0; usize::try_from(len.min(end.saturating_sub(HEADER_BYTES as u64))).unwrap_or_default()];
+        file.read_at(HEADER_BYTES as u64, &mut bytes).map(|()| bytes)
+    };
+    let Some(len) = frame::len(&read(frame::FRAME_HEAD_BYTES as u64)?, check, HEADER_BYTES as u64) else { return Ok(false) };
+    let first = read(len as u64)?;
+    Ok(frame::open(&first, check, HEADER_BYTES as u64).is_some_and(|frame| frame.batch > last))
+}
+
 fn at<'b>(bytes: &'b [u8], check: &CheckKey, position: usize) -> Option<Placed<'b>> {
     let frame = frame::open(bytes.get(position..)?, check, position as u64)?;
     Some(Placed { batch: frame.batch, body: frame.body, position, len: frame.len })
@@ -58,7 +72,7 @@ fn next_sound(bytes: &[u8], check: &CheckKey, from: usize, expected: u64) -> Opt
     let plausible = expected..=expected.saturating_add(NUMBERS_AHEAD);
     let mut positions = (from..bytes.len()).step_by(FRAME_STEP).skip(1);
     positions.find(|&position| {
-        let numbered = bytes.get(position..).and_then(frame::head).is_some_and(|(batch, _)| plausible.contains(&batch));
+        let numbered = bytes.get(position..).and_then(frame::number).is_some_and(|batch| plausible.contains(&batch));
         numbered && at(bytes, check, position).is_some()
     })
 }

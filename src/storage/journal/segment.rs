@@ -48,7 +48,7 @@ impl Segment {
     /// Starts a generation in its file. When this returns, nothing of an earlier one verifies there any more, durably.
     pub(crate) fn start(file: Arc<dyn DiskFile>, store: &StoreId, generation: u64, bytes: u64) -> Result<Self, ApplyError> {
         let header = Header::new(generation);
-        let written = allocate(&*file, bytes).and_then(|allocated| header.write(&*file, store).map(|()| allocated));
+        let written = resize(&*file, bytes).and_then(|allocated| header.write(&*file, store).map(|()| allocated));
         let allocated = written.map_err(|error| ApplyError::NotDone(StorageError::from_io(error)))?;
         file.sync().map_err(|error| ApplyError::Indeterminate(StorageError::Io(error)))?;
         let started = Self::new(file, store, &header, HEADER_BYTES as u64, allocated);
@@ -73,7 +73,7 @@ impl Segment {
         }
         if let Err(error) = self.file.write_at(self.position, &frame) {
             let error = StorageError::from_io(error);
-            return Err(match self.take_back() {
+            return Err(match self.take_back(frame.len()) {
                 Ok(()) => ApplyError::NotDone(error),
                 Err(_) => ApplyError::Indeterminate(error),
             });
@@ -84,12 +84,16 @@ impl Segment {
         Ok(frame.len())
     }
 
-    /// Cuts off what a failed write may have left: all of it could be there, and would be found after a crash.
-    fn take_back(&mut self) -> io::Result<()> {
-        self.file.set_len(self.position)?;
-        self.file.sync()?;
-        self.allocated = self.position;
-        Ok(())
+    /// Removes what a failed write may have left: all of it could be there, and would be found after a crash. What was allocated
+    /// stays if it can: on a full disk it is the room that others need to end what they have begun.
+    fn take_back(&mut self, frame_len: usize) -> io::Result<()> {
+        let end = self.allocated.min(self.position + frame_len as u64);
+        let is_kept = zero(&*self.file, self.position, end).and_then(|()| self.file.set_len(self.allocated)).is_ok();
+        if !is_kept {
+            self.file.set_len(self.position)?;
+            self.allocated = self.position;
+        }
+        self.file.sync()
     }
 
     /// Writes the last frame of an earlier open once more. That open may have ended between the frame's write and the end of
@@ -101,9 +105,9 @@ impl Segment {
         self.file.sync()
     }
 
-    /// Returns whether a frame of that length goes into what is allocated. The first always does.
-    pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.is_empty() || self.position + bytes as u64 <= self.allocated
+    /// Returns whether a frame of that length goes into what is allocated, within the limit. The first always does.
+    pub(crate) fn has_room(&self, bytes: usize, bytes_max: u64) -> bool {
+        self.is_empty() || self.position + bytes as u64 <= self.allocated.min(bytes_max)
     }
 
     /// Returns whether a frame of that length may be added, allocated or not.
@@ -120,22 +124,16 @@ impl Segment {
         self.position
     }
 
-    /// Starts the generation after next in the same file, which may grow for it.
+    /// Starts the generation after next in the same file, which may grow for it. What it has beyond the limit, because of a long batch
+    /// or because the limit was higher, is given back.
     pub(crate) fn recycle(&self, store: &StoreId, bytes_max: u64) -> Result<Self, ApplyError> {
-        let bytes = self.allocated.saturating_mul(2).clamp(first_bytes(bytes_max), bytes_max.max(self.allocated));
+        let bytes = self.allocated.saturating_mul(2).clamp(first_bytes(bytes_max), bytes_max);
         Self::start(self.file.clone(), store, self.generation + SLOTS, bytes)
     }
 
     /// Overwrites what earlier generations left behind the last frame.
     pub(crate) fn scrub(&self) -> io::Result<()> {
-        let mut at = self.position;
-        let end = self.file.len()?;
-        while at < end {
-            let piece = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
-            self.file.write_at(at, &ZEROS[..piece])?;
-            at += piece as u64;
-        }
-        Ok(())
+        zero(&*self.file, self.position, self.file.len()?)
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -153,10 +151,24 @@ pub(crate) fn first_bytes(bytes_max: u64) -> u64 {
     BYTES_FIRST.min(bytes_max)
 }
 
-/// Writes zeros up to a length, so that later syncs have only data to write. A full disk is no reason to fail: what is not
+fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let piece = usize::try_from(to - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        file.write_at(at, &ZEROS[..piece])?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Gives a file a length: cuts it, or writes zeros, so that later syncs have only data to write. A full disk is no reason to fail: what is not
 /// allocated now is when it is needed, if there is space by then.
-fn allocate(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
+fn resize(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
     let mut len = file.len()?;
+    if len > bytes {
+        file.set_len(bytes)?;
+        return Ok(bytes);
+    }
     while len < bytes {
         let piece = usize::try_from(bytes - len).unwrap_or(ZEROS.len()).min(ZEROS.len());
         match file.write_at(len, &ZEROS[..piece]).map_err(StorageError::from_io) {

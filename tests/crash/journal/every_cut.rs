@@ -33,13 +33,13 @@ impl Moments {
     }
 }
 
-type Instant = (Frozen, Ledger);
+pub(super) type Instant = (Frozen, Ledger);
 
 /// What is done while every operation is seen.
-type Act = fn(&mut Workload);
+pub(super) type Act = fn(&mut Workload);
 
 /// Returns the disk before each operation of an act, and after the last.
-fn instants(seed: u64, before: Act, act: Act) -> Vec<Instant> {
+pub(super) fn instants(seed: u64, before: Act, act: Act) -> Vec<Instant> {
     let disk = SimDisk::default();
     let mut work = Workload::new(&disk, seed);
     before(&mut work);
@@ -58,7 +58,7 @@ fn instants(seed: u64, before: Act, act: Act) -> Vec<Instant> {
     instants
 }
 
-fn create(work: &mut Workload) {
+pub(super) fn create(work: &mut Workload) {
     assert!(work.create());
 }
 

@@ -84,6 +84,27 @@ fn a_batch_that_the_journal_cannot_grow_for_is_refused_and_loses_nothing() {
     }
 }
 
+/// What the journal has allocated is the room in which attempts in flight end, so a batch that is refused must not give it away.
+#[test]
+fn a_batch_that_is_too_long_for_a_full_disk_leaves_the_room_to_the_others() {
+    let ended = |is_first_long: bool| {
+        let mut desk = Desk::with(|options| inline(options).journal_bytes(1 << 20));
+        let held: Vec<usize> = (0..200).map(|_| desk.begin()).collect();
+        desk.disk.set_free_pages(0);
+        if is_first_long {
+            desk.try_complete(held[0], 262_000).unwrap_err();
+            // Whatever it gave back, somebody else has by now.
+            desk.disk.set_free_pages(0);
+        }
+        held[1..].iter().filter(|&&number| desk.try_complete(number, 4000).is_ok()).count()
+    };
+    let without = ended(false);
+    assert!((20..199).contains(&without), "{without}: the room is what limits them");
+    // It was tried in the other segment, where nothing else was, so the rest of the first one is not used any more.
+    let with = ended(true);
+    assert!(with * 2 >= without, "{with} instead of {without}");
+}
+
 #[test]
 fn a_checkpoint_without_space_refuses_new_keys_and_ends_what_is_in_flight() {
     // A checkpoint on another thread may find out that there is no space only after new keys have filled the segment. What is in

@@ -119,6 +119,21 @@ fn an_older_store_file_beside_a_newer_journal_is_refused() {
 }
 
 #[test]
+fn a_closed_store_file_beside_the_journal_of_its_next_open_is_refused() {
+    let mut desk = at_work();
+    desk.store.close().unwrap();
+    let older = desk.disk.bytes(NAME);
+    desk.store = open(&desk.disk).unwrap();
+    // Three payments are all in one segment.
+    (0..3).for_each(|_| desk.pay(40));
+    let disk = crashed(&desk);
+    disk.put(NAME, &older);
+    disk.remove("payments.idem.owner").unwrap();
+    let message = assert_refused(&disk, ErrorKind::Restored);
+    assert!(message.contains("older copy"), "{message}");
+}
+
+#[test]
 fn an_older_journal_beside_a_newer_store_file_is_refused() {
     let mut desk = at_work();
     let older = crashed(&desk);
@@ -167,12 +182,12 @@ fn a_journal_of_a_newer_format_is_refused_by_name() {
     for name in SEGMENTS {
         let disk = crashed(&desk);
         let mut bytes = disk.bytes(name);
-        forge_header(&mut bytes, |header| header[16..20].copy_from_slice(&2u32.to_le_bytes()));
+        forge_header(&mut bytes, |header| header[16..20].copy_from_slice(&3u32.to_le_bytes()));
         disk.put(name, &bytes);
         let message = assert_refused(&disk, ErrorKind::UnsupportedFormat);
-        assert!(message.contains("format 2"), "{message}");
+        assert!(message.contains("format 3"), "{message}");
         // The same forgery with the right number changes nothing, so it was the number.
-        forge_header(&mut bytes, |header| header[16..20].copy_from_slice(&1u32.to_le_bytes()));
+        forge_header(&mut bytes, |header| header[16..20].copy_from_slice(&2u32.to_le_bytes()));
         disk.put(name, &bytes);
         check(&open(&disk).unwrap(), &desk.book).unwrap();
     }

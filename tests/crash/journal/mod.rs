@@ -1,10 +1,12 @@
 //! The journal in front of the store file: what it holds counts after a crash, and nothing that only looks like it.
 
 mod background;
+mod bounds;
 mod close;
 mod damage;
 mod every_cut;
 mod full;
+mod killed_then_cut;
 mod misplaced;
 mod revealed;
 mod rewrites;

@@ -62,8 +62,10 @@ fn frame(bytes: &[u8], at: usize) -> Option<Frame> {
     let body_len = u32::from_le_bytes(head[16..20].try_into().unwrap()) as usize;
     let len = (FRAME_HEAD_BYTES + body_len).next_multiple_of(8);
     let sealed = bytes.get(at..at + len)?;
-    let check = check(bytes, at, &sealed[CHECK_BYTES..]);
-    (check == sealed[..CHECK_BYTES]).then(|| Frame { at, len, batch: u64::from_le_bytes(head[24..32].try_into().unwrap()) })
+    let numbers = [&head[24..32], &head[16..20]].concat();
+    let is_sound =
+        check(bytes, at, &sealed[CHECK_BYTES..]) == sealed[..CHECK_BYTES] && check(bytes, at, &numbers)[..4] == head[20..24];
+    is_sound.then(|| Frame { at, len, batch: u64::from_le_bytes(head[24..32].try_into().unwrap()) })
 }
 
 fn check(bytes: &[u8], at: usize, sealed: &[u8]) -> [u8; CHECK_BYTES] {
