@@ -61,8 +61,8 @@ impl Storage {
         Ok(0)
     }
 
-    /// Merges runs while there are too many of a kind, but not when a checkpoint has to be made or the disk is full: a merge takes
-    /// space before it gives any back. One that fails is tried again after the next checkpoint.
+    /// Merges runs while there are too many of a kind, but not when a checkpoint has to be made or the disk is full or would be: a merge
+    /// takes space before it gives any back. One that fails is tried again after the next checkpoint.
     pub(super) fn merge_runs(&self) -> Result<(), ApplyError> {
         let journal = self.journal()?;
         while !journal.is_wanted() && self.reserve.is_filled() {
@@ -71,6 +71,9 @@ impl Storage {
             self.remove_leftovers()?;
             let catalog = self.catalog().map_err(ApplyError::NotDone)?;
             let Some((inputs, level)) = catalog.next_merge(&self.upkeep.damaged()) else { break };
+            if !self.has_space_for(&inputs) {
+                break;
+            }
             // Records that newer runs have had expired before; they must not be counted in again.
             let now = self.high_water();
             let runs: Vec<u64> = inputs.iter().map(|run| run.id).collect();
@@ -82,5 +85,11 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether what runs become surely fits onto the disk, and something more. What is free within the file is not counted.
+    fn has_space_for(&self, inputs: &[Run]) -> bool {
+        let bytes: u64 = inputs.iter().map(|run| run.info.bytes).sum();
+        self.disk.free_bytes().is_none_or(|free| bytes + bytes / 2 <= free)
     }
 }

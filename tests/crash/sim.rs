@@ -70,6 +70,7 @@ struct State {
     locked: Vec<u64>,
     handles: BTreeMap<u64, usize>,
     capacity_pages: usize,
+    said_free: Option<u64>,
     gate: Gate,
 }
 
@@ -111,6 +112,7 @@ impl SimDisk {
             locked: Vec::new(),
             handles: BTreeMap::new(),
             capacity_pages: usize::MAX,
+            said_free: None,
             gate: Gate::Open,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), gate_moved: Condvar::new() }))
@@ -168,6 +170,11 @@ impl SimDisk {
     pub(crate) fn sync_failed(&self, name: &str) -> bool {
         let state = self.state();
         state.now.names.get(name).is_some_and(|inode| state.failed.contains(inode))
+    }
+
+    /// What the disk says is free, whatever it takes.
+    pub(crate) fn say_free(&self, bytes: u64) {
+        self.state().said_free = Some(bytes);
     }
 
     pub(crate) fn set_free_pages(&self, pages: usize) {

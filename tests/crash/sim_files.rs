@@ -59,6 +59,10 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        self.state().said_free
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.start(Operation::DirSync)?;
         if state.lie != Lie::Directory {

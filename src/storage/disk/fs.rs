@@ -114,6 +114,12 @@ impl Disk for FsDisk {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, advice))
     }
 
+    #[cfg(target_os = "linux")]
+    fn free_bytes(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn path(&self, name: &str) -> String {
         self.full(name).display().to_string()
     }
@@ -159,6 +165,14 @@ impl DiskFile for FsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_says_how_much_it_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(FsDisk::new(directory.path()).free_bytes().unwrap() > 0);
+        assert_eq!(FsDisk::new(directory.path().join("missing")).free_bytes(), None);
+    }
 
     #[test]
     fn a_file_has_one_id_however_it_is_asked_for() {

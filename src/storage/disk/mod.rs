@@ -63,6 +63,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) with what to do about it.
     fn check_private(&self) -> io::Result<()>;
 
+    /// Returns how many bytes more its files may take, as far as somebody says so. Work that only saves space later is left for another
+    /// time when they are few; nothing else depends on it.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Returns the file's path for messages.
     fn path(&self, name: &str) -> String;
 }

@@ -56,8 +56,5 @@ fn a_cut_at_any_operation_of_an_open_after_a_kill_leaves_a_store_or_none() {
             });
         }
     }
-    assert!(
-        tally.images > 1000 && tally.without_file > 0 && tally.cuts.dropped_names > 20 && opened > 20,
-        "{opened}, {tally:?}"
-    );
+    assert!(tally.images > 1000 && tally.without_file > 0 && tally.cuts.dropped_names > 20 && opened > 20, "{opened}, {tally:?}");
 }

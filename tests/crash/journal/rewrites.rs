@@ -55,6 +55,26 @@ fn merge(payments: usize) -> Scene {
     Scene { desk, act: pay }
 }
 
+#[test]
+fn a_merge_waits_while_there_is_no_space_for_it() {
+    let payments = payments_before_a_merge();
+    let merges_with = |free: u64| {
+        let mut desk = Desk::new();
+        desk.disk.say_free(free);
+        (0..payments).for_each(|_| desk.pay(PAYLOAD_BYTES));
+        let merges = syncs_of(&mut desk, |desk| desk.pay(PAYLOAD_BYTES)) >= SYNCS_OF_A_REWRITE;
+        assert_eq!(desk.store.stats().unwrap().upkeep_failures, 0);
+        (desk, merges)
+    };
+    assert!(merges_with(1 << 20).1);
+    // Less than what the runs hold.
+    let (mut desk, merges) = merges_with(payments as u64 * PAYLOAD_BYTES as u64 / 2);
+    assert!(!merges, "it would have filled the disk");
+    desk.disk.say_free(1 << 20);
+    let later = syncs_of(&mut desk, |desk| desk.pay_until_checkpoints(1));
+    assert!(later >= SYNCS_OF_A_REWRITE, "{later} syncs, with space again");
+}
+
 /// A sweep of some runs of which all has expired, and of some of which a part has.
 fn sweep() -> Scene {
     let mut desk = Desk::new();
