@@ -122,6 +122,26 @@ fn a_damaged_frame_is_refused_and_all_others_are_salvaged_on_request() {
 }
 
 #[test]
+fn damaged_frames_in_a_row_are_refused_if_a_sound_one_follows() {
+    let (crashed, mut refused) = (crashed(true), 0);
+    for name in SEGMENTS {
+        let frames = Segment::of(&crashed.disk, name).frames;
+        for last in 1..frames.len() - 1 {
+            for first in 0..last {
+                let disk = SimDisk::of(crashed.disk.freeze());
+                let (from, to) = (frames[first].at, frames[last].end());
+                disk.open(name).unwrap().write_at(from as u64, &vec![0; to - from]).unwrap();
+                let opened = open(&disk).map(drop).map_err(|error| error.kind());
+                assert_eq!(opened, Err(ErrorKind::Corrupted), "{name}, frames {first} to {last}");
+                refused += 1;
+            }
+        }
+    }
+    println!("{refused} refused");
+    assert!(refused > 40, "{refused}");
+}
+
+#[test]
 fn a_power_cut_while_a_journal_is_salvaged_loses_nothing_more() {
     let crashed = crashed(true);
     let (name, segment) = active(&crashed.disk);

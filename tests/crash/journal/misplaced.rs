@@ -134,6 +134,18 @@ fn a_closed_store_file_beside_the_journal_of_its_next_open_is_refused() {
 }
 
 #[test]
+fn older_files_that_fit_together_are_refused_beside_a_newer_note() {
+    let mut desk = at_work();
+    let older = crashed(&desk);
+    desk.pay(40);
+    desk.store.close().unwrap();
+    let disk = crashed(&desk);
+    put_all(&older, &[NAME, SEGMENTS[0], SEGMENTS[1]], &disk);
+    let message = assert_refused(&disk, ErrorKind::Restored);
+    assert!(message.contains("older copy"), "{message}");
+}
+
+#[test]
 fn an_older_journal_beside_a_newer_store_file_is_refused() {
     let mut desk = at_work();
     let older = crashed(&desk);

@@ -27,6 +27,12 @@ fn killed(already: usize, is_begin: bool) -> (Desk, Killed) {
     let mut desk = Desk::new();
     (0..already).for_each(|_| desk.pay(40));
     let number = if is_begin { desk.next } else { desk.begin() };
+    let killed = killed_in_the_next_batch(&mut desk, number, is_begin);
+    (desk, killed)
+}
+
+/// Begins or completes a key. The desk's book does not have that.
+fn killed_in_the_next_batch(desk: &mut Desk, number: usize, is_begin: bool) -> Killed {
     let slot = Arc::new(Mutex::new(None));
     let kept = slot.clone();
     desk.disk.tap(move |operation, now| {
@@ -45,7 +51,7 @@ fn killed(already: usize, is_begin: bool) -> (Desk, Killed) {
     std::mem::swap(&mut book, &mut desk.book);
     let frozen = slot.lock().unwrap().take().expect("a batch was synced");
     let after = if is_begin { Shown::InFlight } else { Shown::Ended(payload(number, 90)) };
-    (desk, Killed { frozen, number, after })
+    Killed { frozen, number, after }
 }
 
 /// Starts the process again on the same computer, asks for the key, and cuts the power after the answer.
@@ -86,6 +92,20 @@ fn a_record_that_was_only_in_the_page_cache_is_durable_before_it_is_answered() {
         }
     }
     assert_eq!(cuts, 2 * CUTS * 8);
+}
+
+#[test]
+fn of_two_segments_the_last_record_is_durable_before_it_is_answered() {
+    let mut desk = Desk::new();
+    desk.pay_until_checkpoints(1);
+    let mut held = (0..30).map(|_| desk.begin()).collect::<Vec<_>>().into_iter();
+    // There is no space for a checkpoint.
+    desk.disk.set_free_pages(0);
+    while !desk.is_two_behind() {
+        desk.complete(held.next().unwrap(), 300);
+    }
+    let killed = killed_in_the_next_batch(&mut desk, held.next().unwrap(), false);
+    reveal(&desk, &killed, Lie::None, &mut Rng::new(seed())).unwrap();
 }
 
 #[test]
