@@ -235,7 +235,7 @@ pub(super) mod tests {
         Storage::open(Arc::new(disk.clone()), "s", mode, NOW, OPTIONS).unwrap()
     }
 
-    fn key(id: &str) -> Key {
+    pub(crate) fn key(id: &str) -> Key {
         Key::new("shop", id).unwrap()
     }
 
@@ -243,13 +243,12 @@ pub(super) mod tests {
         put(storage, id, State::InFlight, &[]);
     }
 
-    /// Stores a key that was not there.
-    pub(crate) fn put(storage: &Storage, id: &str, state: State, payload: &[u8]) {
-        let token = storage.next_token();
-        let record = Record {
+    /// A record that lives for an hour.
+    pub(crate) fn record(storage: &Storage, state: State, payload: &[u8]) -> Record {
+        Record {
             state,
             fingerprint: Fingerprint::of(&[b"1"]),
-            token: FencingToken::new(token),
+            token: FencingToken::new(storage.next_token()),
             attempt: 1,
             holder: Holder { incarnation: storage.incarnation(), is_remote: false },
             first_seen_at: NOW,
@@ -260,10 +259,24 @@ pub(super) mod tests {
             expires_at: NOW.saturating_add(Duration::from_secs(3600)),
             checkpoint: None,
             payload: payload.into(),
-        };
-        let change = KeyChange { before: Before::Absent, after: Some(record) };
-        let changes = vec![(key(id), change)];
-        storage.apply(Batch { changes, audit: vec![], stale: vec![], next_token: token + 1, now: NOW }).unwrap();
+        }
+    }
+
+    /// Stores a key that was not there.
+    pub(crate) fn put(storage: &Storage, id: &str, state: State, payload: &[u8]) {
+        change(storage, NOW, id, Before::Absent, Some(record(storage, state, payload)));
+    }
+
+    pub(crate) fn change(storage: &Storage, now: Timestamp, id: &str, before: Before, after: Option<Record>) {
+        let changes = vec![(key(id), KeyChange { before, after })];
+        let next_token = storage.next_token() + 1;
+        storage.apply(Batch { changes, audit: vec![], stale: vec![], next_token, now }).unwrap();
+    }
+
+    /// What the table has of a key that nothing in memory knows any more.
+    pub(crate) fn stored(storage: &Storage, id: &str) -> Option<Record> {
+        storage.recent.forget_settled();
+        storage.get(&key(id)).unwrap()
     }
 
     /// What the next open finds if the process dies now.

@@ -141,3 +141,37 @@ fn copy_rows(view: &View<'_>, target: &Table, is_backup: bool, on_rows: OnRows<'
     target.commit(&Rows::meta_only(meta))?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        State,
+        storage::{
+            OpenMode,
+            checkpoint::tests::{open, put},
+            disk::MemoryDisk,
+        },
+    };
+
+    #[test]
+    fn a_compaction_leaves_no_payload_in_the_journal() {
+        const PAYLOAD: &[u8] = b"card 4111";
+        let disk = MemoryDisk::new();
+        let storage = open(&disk, OpenMode::New);
+        for id in ["a", "b"] {
+            put(&storage, id, State::Completed, PAYLOAD);
+            storage.settle_all().unwrap();
+        }
+        let has_payload = |name| {
+            let file = disk.open(name).unwrap();
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+            file.read_at(0, &mut bytes).unwrap();
+            bytes.windows(PAYLOAD.len()).any(|piece| piece == PAYLOAD)
+        };
+        let segments = ["s.journal-0", "s.journal-1"];
+        assert_eq!(segments.map(has_payload), [true; 2], "a checkpoint leaves it behind");
+        storage.compact(&storage.hold_rewrites(), &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(segments.map(has_payload), [false; 2]);
+    }
+}

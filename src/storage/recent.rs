@@ -296,3 +296,41 @@ impl Ord for RecentRow {
         self.position.cmp(&other.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{
+        OpenMode, Storage, StorageError,
+        checkpoint::tests::{key, open, put},
+        disk::MemoryDisk,
+    };
+
+    /// Uses a key, and brings that into the table.
+    fn settle(storage: &Storage, id: &str) {
+        put(storage, id, State::Completed, b"receipt");
+        storage.settle_all().unwrap();
+    }
+
+    #[test]
+    fn what_was_seen_does_not_hide_what_was_applied_since() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        let seen = storage.look(&key("a")).unwrap();
+        for id in ["a", "b", "c"] {
+            settle(&storage, id);
+            assert!(storage.get_since(&key("a"), Some(&seen)).unwrap().is_some(), "after the checkpoint of {id}");
+        }
+    }
+
+    #[test]
+    fn what_a_slow_look_has_seen_does_not_hide_what_was_applied_meanwhile() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        let look_up = || {
+            settle(&storage, "a");
+            settle(&storage, "b");
+            Ok::<_, StorageError>(None)
+        };
+        let seen = storage.recent.look(&key("a"), look_up).unwrap();
+        assert!(storage.get_since(&key("a"), Some(&seen)).unwrap().is_some());
+    }
+}

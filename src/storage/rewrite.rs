@@ -234,45 +234,124 @@ impl Storage {
 mod tests {
     use super::*;
     use crate::{
-        State,
+        Scope, State,
+        record::Record,
         storage::{
-            OpenMode,
-            checkpoint::tests::{NOW, assert_survives, open, put},
+            Before, OpenMode,
+            checkpoint::tests::{NOW, assert_survives, change, open, put, record, stored},
             disk::MemoryDisk,
-            run::MERGED_RUNS,
+            run::{MERGED_RUNS, run_of},
         },
     };
+    use std::time::Duration;
 
-    #[test]
-    fn a_checkpoint_passes_between_two_steps_of_a_merge() {
-        const RUNS: usize = MERGED_RUNS;
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Makes runs whose merge takes more than one step. Returns their keys.
+    fn make_runs(storage: &Storage) -> Vec<String> {
         const KEYS: usize = 10;
-        let (disk, payload) = (MemoryDisk::new(), vec![7; 4096]);
-        let storage = open(&disk, OpenMode::New);
-        let mut ids: Vec<String> = (0..RUNS * KEYS).map(|number| format!("{number:03}")).collect();
+        let ids: Vec<String> = (0..MERGED_RUNS * KEYS).map(|number| format!("{number:03}")).collect();
         for run in ids.chunks(KEYS) {
             for id in run {
-                put(&storage, id, State::Completed, &payload);
+                put(storage, id, State::Completed, &[7; 4096]);
             }
             storage.settle_all().unwrap();
         }
+        ids
+    }
+
+    /// Merges as it is done in the background, when no checkpoint is wanted.
+    fn merge(storage: &Storage) {
+        assert!(storage.reserve().fill());
+        assert!(storage.journal().unwrap().await_wanted().is_some());
+        storage.merge_runs().unwrap();
+        assert_eq!(storage.catalog().unwrap().runs().len(), 1);
+    }
+
+    fn lasting(storage: &Storage, hours: u32, payload: &[u8]) -> Record {
+        let expires_at = NOW.saturating_add(HOUR * hours);
+        Record { expires_at, ..record(storage, State::Completed, payload) }
+    }
+
+    #[test]
+    fn a_checkpoint_passes_between_two_steps_of_a_merge() {
+        let disk = MemoryDisk::new();
+        let storage = open(&disk, OpenMode::New);
+        let mut ids = make_runs(&storage);
         let (inputs, level) = storage.catalog().unwrap().next_merge(&BTreeSet::new()).unwrap();
-        assert_eq!(inputs.len(), RUNS);
+        assert_eq!(inputs.len(), MERGED_RUNS);
         let (journal, counts) = (storage.journal().unwrap(), storage.counts());
         let mut rewrite = Rewrite::new(&storage.table().unwrap(), inputs, level, NOW);
         assert_eq!(storage.write_on(&journal, &mut rewrite).unwrap(), None, "one step is not enough");
 
         ids.push("meanwhile".to_owned());
-        put(&storage, "meanwhile", State::Completed, &payload);
+        put(&storage, "meanwhile", State::Completed, &[7; 4096]);
         storage.turn(&journal, &mut journal.active()).unwrap();
         assert!(journal.is_behind());
         storage.let_checkpoint_pass(&journal).unwrap();
-        assert!(!journal.is_behind() && storage.catalog().unwrap().runs().len() == RUNS + 1);
+        assert!(!journal.is_behind() && storage.catalog().unwrap().runs().len() == MERGED_RUNS + 1);
 
         assert_eq!(storage.write_on(&journal, &mut rewrite).unwrap(), Some(CountsDelta::default()));
         storage.remove_leftovers().unwrap();
         assert_eq!((storage.catalog().unwrap().runs().len(), storage.counts().completed), (2, counts.completed + 1));
         drop(journal);
         assert_survives(storage, &disk, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_scope_counts_its_records_through_a_merge_in_parts_and_a_sweep() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        let ids = make_runs(&storage);
+        let records = || storage.scope_records(&Scope::new("shop").unwrap()).unwrap();
+        merge(&storage);
+        assert_eq!(records(), ids.len() as u64);
+        storage.sweep_all(NOW.saturating_add(HOUR)).unwrap();
+        assert_eq!(records(), 0);
+    }
+
+    #[test]
+    fn a_merge_leaves_no_row_of_the_runs_that_it_replaces() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        make_runs(&storage);
+        merge(&storage);
+        let catalog = storage.catalog().unwrap();
+        for table in ["runs", "chunks", "filters", "fences", "run-scopes"] {
+            let rows = storage.database.view(|view, _| view.raw_rows(table, None, usize::MAX)).unwrap().rows;
+            let is_listed = |row: &[u8]| run_of(row).is_some_and(|run| catalog.has(run));
+            assert!(!rows.is_empty() && rows.iter().all(|(row, _)| is_listed(row)), "{table}");
+        }
+    }
+
+    #[test]
+    fn of_a_key_in_two_runs_a_merge_keeps_the_newer_record() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        put(&storage, "a", State::Completed, b"old");
+        storage.settle_all().unwrap();
+        let expired = Before::Present(stored(&storage, "a").unwrap());
+        change(&storage, NOW.saturating_add(HOUR * 2), "a", expired, Some(lasting(&storage, 10, b"new")));
+        storage.settle_all().unwrap();
+        for number in 2..MERGED_RUNS {
+            put(&storage, &number.to_string(), State::Completed, &[]);
+            storage.settle_all().unwrap();
+        }
+        merge(&storage);
+        assert_eq!(&stored(&storage, "a").unwrap().payload[..], b"new");
+    }
+
+    /// The run that is rewritten hides a key of an older one, which a newer one has again.
+    #[test]
+    fn a_run_that_is_rewritten_stays_between_its_neighbours() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        put(&storage, "a", State::Completed, b"old");
+        storage.settle_all().unwrap();
+        change(&storage, NOW, "a", Before::Damaged, None);
+        put(&storage, "short", State::Completed, &[]);
+        change(&storage, NOW, "long", Before::Absent, Some(lasting(&storage, 10, &[])));
+        storage.settle_all().unwrap();
+        change(&storage, NOW, "a", Before::Absent, Some(lasting(&storage, 10, b"new")));
+        storage.settle_all().unwrap();
+        storage.sweep_all(NOW.saturating_add(HOUR * 2)).unwrap();
+        assert_eq!(&stored(&storage, "a").unwrap().payload[..], b"new");
+        assert!(stored(&storage, "long").is_some());
     }
 }

@@ -103,3 +103,55 @@ impl<'s> Made<'s> {
         RunRows { ended, id }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        State,
+        storage::{
+            Batch, Before, DueEntry, OpenMode,
+            checkpoint::tests::{NOW, change, open, put, stored},
+            disk::MemoryDisk,
+        },
+    };
+
+    /// A store with a run that has a key, which is then freed because its record is damaged.
+    fn freed() -> Storage {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        put(&storage, "a", State::Completed, b"old");
+        storage.settle_all().unwrap();
+        change(&storage, NOW, "a", Before::Damaged, None);
+        storage
+    }
+
+    #[test]
+    fn a_damaged_record_that_was_freed_stays_hidden_after_a_sweep() {
+        let storage = freed();
+        storage.settle_all().unwrap();
+        assert_eq!(stored(&storage, "a"), None);
+        storage.sweep_all(NOW).unwrap();
+        assert_eq!(stored(&storage, "a"), None);
+    }
+
+    #[test]
+    fn a_key_that_is_freed_and_used_again_before_a_checkpoint_has_its_new_record() {
+        let storage = freed();
+        put(&storage, "a", State::Completed, b"new");
+        storage.settle_all().unwrap();
+        assert_eq!(&stored(&storage, "a").unwrap().payload[..], b"new");
+    }
+
+    #[test]
+    fn an_index_entry_that_belongs_to_no_record_goes_with_the_next_checkpoint() {
+        let storage = open(&MemoryDisk::new(), OpenMode::New);
+        put(&storage, "a", State::InFlight, &[]);
+        storage.settle_all().unwrap();
+        let index = || storage.database.view(|view, _| view.index_rows(None, 10)).unwrap().rows;
+        let (entry, _) = index().remove(0);
+        let (stale, next_token) = (vec![DueEntry { key: None, entry }], storage.next_token());
+        storage.apply(Batch { changes: vec![], audit: vec![], stale, next_token, now: NOW }).unwrap();
+        storage.settle_all().unwrap();
+        assert!(index().is_empty());
+    }
+}

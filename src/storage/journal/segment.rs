@@ -180,3 +180,41 @@ fn resize(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
     }
     Ok(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        State,
+        storage::{
+            OpenMode,
+            checkpoint::tests::{OPTIONS, open, put},
+            disk::MemoryDisk,
+        },
+    };
+
+    #[test]
+    fn a_segment_grows_to_half_of_the_journal_and_no_further() {
+        let (disk, payload) = (MemoryDisk::new(), vec![7; 60_000]);
+        let storage = open(&disk, OpenMode::New);
+        let journal = storage.journal().unwrap();
+        let mut number = 0;
+        let mut fill_up = || {
+            while journal.has_room(&journal.active(), payload.len() * 2) {
+                number += 1;
+                put(&storage, &number.to_string(), State::Completed, &payload);
+            }
+        };
+        for _ in 0..4 * SLOTS {
+            fill_up();
+            storage.settle_all().unwrap();
+        }
+        // Without a spare segment it may grow beyond what is allocated.
+        storage.turn(&journal, &mut journal.active()).unwrap();
+        fill_up();
+        for generation in 0..SLOTS {
+            let file = disk.open(&name_of("s", generation)).unwrap();
+            assert_eq!(file.len().unwrap(), OPTIONS.journal_bytes / SLOTS);
+        }
+    }
+}
