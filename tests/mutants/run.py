@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Breaks the store on purpose, in one place at a time, and demands that the crash tests notice.
+"""Breaks the store on purpose, in one place at a time, and demands that the tests notice.
 
-Each mutant takes away a sync or swaps two steps of which the order matters. It is applied to a copy of the source; the
+Each mutant takes away a sync or a removal, or swaps two steps of which the order matters. It is applied to a copy of the source; the
 tests that are named with it have to fail, as tests: a mutant that does not compile, or hangs, proves nothing. First the
 same tests run on the unchanged copy and have to pass, unless it is said that they have.
 
@@ -100,8 +100,10 @@ def is_caught(tree, mutant):
 
 
 def run_tests(tree, tests):
-    """Returns `passed`, `failed`, or what prevented both."""
-    command = ["cargo", "test", "--test", "crash", "--", *tests]
+    """Returns `passed`, `failed`, or what prevented both. Tests of the storage itself are in the library, all others are crash tests."""
+    inside = [test.startswith("storage::") for test in tests]
+    targets = ["--lib"] * any(inside) + ["--test", "crash"] * (not all(inside))
+    command = ["cargo", "test", "--no-fail-fast", *targets, "--", *tests]
     environment = os.environ | SETTINGS | {"CARGO_TARGET_DIR": str(PLACE / "build")}
     process = subprocess.Popen(
         command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

@@ -9,6 +9,7 @@ Left out, because nothing that is promised depends on them:
 
 import dataclasses
 
+JOURNAL = "src/storage/journal/mod.rs"
 SEGMENT = "src/storage/journal/segment.rs"
 OPEN = "src/storage/journal/open.rs"
 REPLAY = "src/storage/journal/replay.rs"
@@ -18,7 +19,12 @@ LIFECYCLE = "src/storage/lifecycle.rs"
 STORAGE = "src/storage/mod.rs"
 COPY = "src/storage/copy.rs"
 OWNER = "src/storage/owner.rs"
+RECENT = "src/storage/recent.rs"
+SETTLED = "src/storage/settled.rs"
 STEP = "src/storage/run/step.rs"
+RUN_BUILD = "src/storage/run/build.rs"
+RUN_REWRITE = "src/storage/run/rewrite.rs"
+LEFTOVERS = "src/storage/run/leftovers.rs"
 BLOCKS = "src/storage/blocks/mod.rs"
 FRAME = "src/storage/frame.rs"
 
@@ -30,6 +36,10 @@ DAMAGE = "journal::damage"
 MERGE = "rewrites::a_cut_at_any_operation_of_a_merge"
 SWEEP = "rewrites::a_cut_at_any_operation_of_a_sweep"
 STRESS = "stress::payments"
+MEMORY = "storage::recent"
+BOUND = "storage::journal::segment"
+REWRITE = "storage::rewrite"
+SETTLING = "storage::settled"
 
 
 @dataclasses.dataclass
@@ -184,13 +194,13 @@ MUTANTS = [
     Mutant(
         "records_dropped_an_hour_before_they_expire",
         "a sweep forgets records that are still replayed",
-        [("src/storage/run/rewrite.rs", "if entry.expires_ms > self.now.as_millis() {", "if entry.expires_ms > self.now.as_millis() + 3_600_000 {")],
+        [(RUN_REWRITE, "if entry.expires_ms > self.now.as_millis() {", "if entry.expires_ms > self.now.as_millis() + 3_600_000 {")],
         ["runs::a_sweep_keeps"],
     ),
     Mutant(
         "filter_without_every_third_key",
         "a key that is stored is taken for new",
-        [("src/storage/run/build.rs", "        self.hashes.push(self.hashes_of.hash(entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(self.hashes_of.hash(entry.storage_key));\n        }\n")],
+        [(RUN_BUILD, "        self.hashes.push(self.hashes_of.hash(entry.storage_key));\n", "        if self.info.entries % 3 != 2 {\n            self.hashes.push(self.hashes_of.hash(entry.storage_key));\n        }\n")],
         ["power_loss"],
     ),
     Mutant(
@@ -289,5 +299,104 @@ MUTANTS = [
         "what an earlier generation left is taken for what follows",
         [(FRAME, "        let material = [&store[..], &generation.to_le_bytes(), salt].concat();", "        let _ = (generation, salt);\n        let material = [&store[..]].concat();")],
         ["journal::stale"],
+    ),
+    Mutant(
+        "write_again_of_the_first_segment",
+        "of two segments, the last record is shown to readers and lost afterwards",
+        [(OPEN, "        let last = self.segments.iter().rev().find(|", "        let last = self.segments.iter().find(|")],
+        ["journal::revealed"],
+    ),
+    Mutant(
+        "several_damaged_frames_taken_for_the_end",
+        "acknowledged batches behind several damaged ones are lost silently",
+        [(REPLAY, "const NUMBERS_AHEAD: u64 = 1 << 24;", "const NUMBERS_AHEAD: u64 = 1;")],
+        [DAMAGE],
+    ),
+    Mutant(
+        "older_files_not_noticed",
+        "a store goes on with an older copy of all its files",
+        [(RECOVERY, "if owner.incarnation > meta.incarnation || owner.batch > meta.batch =>", "if owner.incarnation > meta.incarnation =>")],
+        ["journal::misplaced"],
+    ),
+    Mutant(
+        "recycled_segment_without_limit",
+        "the journal gets longer with each checkpoint",
+        [(SEGMENT, "first_bytes(bytes_max), bytes_max);", "first_bytes(bytes_max), u64::MAX);")],
+        [BOUND],
+    ),
+    Mutant(
+        "active_segment_without_limit",
+        "the journal gets longer while no checkpoint is possible",
+        [(JOURNAL, "active.may_grow(bytes, self.bytes_max)", "active.may_grow(bytes, self.bytes_max * 8)")],
+        [BOUND],
+    ),
+    Mutant(
+        "spare_segment_not_scrubbed",
+        "a compaction leaves payloads that were erased in the journal",
+        [(JOURNAL, "std::iter::once(&*active).chain(&turns.spare)", "std::iter::once(&*active)")],
+        ["storage::copy"],
+    ),
+    Mutant(
+        "settled_records_forgotten",
+        "a key that was used since somebody looked is taken for new",
+        [(RECENT, "            let gone = std::mem::replace(&mut shard.settled, settled);\n", "            let gone = (settled, std::mem::take(&mut shard.settled));\n")],
+        [MEMORY],
+    ),
+    Mutant(
+        "look_counted_from_its_end",
+        "what was applied during a look is hidden by what the look saw",
+        [
+            (RECENT, "        let generation = self.generation.load(Ordering::Acquire);\n        let record =", "        let record ="),
+            (RECENT, "        Ok(Seen { generation, record:", "        let generation = self.generation.load(Ordering::Acquire);\n        Ok(Seen { generation, record:"),
+        ],
+        [MEMORY],
+    ),
+    Mutant(
+        "scopes_of_replaced_runs_left",
+        "each merge leaves rows of which nobody knows",
+        [(LEFTOVERS, "        for (definition, ends) in [(CHUNKS, &self.chunks), (RUN_SCOPES, &self.scopes)] {", "        let _ = &self.scopes;\n        for (definition, ends) in [(CHUNKS, &self.chunks)] {")],
+        [REWRITE],
+    ),
+    Mutant(
+        "filters_of_replaced_runs_left",
+        "each merge leaves rows of which nobody knows",
+        [(STEP, "        for definition in [RUNS, FILTERS, FENCES] {", "        let _ = (FILTERS, FENCES);\n        for definition in [RUNS] {")],
+        [REWRITE],
+    ),
+    Mutant(
+        "scopes_passed_too_early",
+        "a merge in parts counts the records of a scope wrongly",
+        [(RUN_BUILD, "        let last = self.scopes.pop_last();\n", "        let last: Option<(Vec<u8>, u64)> = None;\n")],
+        [REWRITE],
+    ),
+    Mutant(
+        "rewritten_run_in_front_of_all",
+        "an older record of a key answers in place of a newer one",
+        [(RUN_REWRITE, "inputs.iter().map(|run| run.info.order).max().unwrap_or_default();", "u64::MAX / 2;")],
+        [REWRITE],
+    ),
+    Mutant(
+        "merge_keeps_the_older_record",
+        "an older record of a key takes the place of a newer one",
+        [(RUN_REWRITE, "        let newest_first = self.inputs.iter().map(|run| run.id);\n", "        let newest_first = self.inputs.iter().rev().map(|run| run.id);\n")],
+        [REWRITE],
+    ),
+    Mutant(
+        "hidden_key_swept",
+        "a damaged record that was freed is back after a sweep",
+        [(SETTLED, "expires_ms: scan::FOREVER.as_millis()", "expires_ms: 0")],
+        [SETTLING],
+    ),
+    Mutant(
+        "hidden_key_before_its_new_record",
+        "a key that was freed and used again is taken for new",
+        [(SETTLED, "(&a.storage_key, a.record.is_none()).cmp(&(&b.storage_key, b.record.is_none()))", "(&a.storage_key, a.record.is_some()).cmp(&(&b.storage_key, b.record.is_some()))")],
+        [SETTLING],
+    ),
+    Mutant(
+        "stale_entries_dropped",
+        "an index entry that belongs to no record stays for ever",
+        [(STORAGE, "            tails.active.stale.extend(logged.stale);\n", "")],
+        [SETTLING],
     ),
 ]
