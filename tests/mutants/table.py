@@ -71,15 +71,15 @@ MUTANTS = [
         [POWER_LOSS],
     ),
     Mutant(
-        "take_back_without_cutting",
+        "take_back_without_erasing",
         "a batch that was refused is found after a crash",
-        [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.sync()?;")],
+        [(SEGMENT, "let is_kept = zero(&*self.file, self.position, end).and_then(", "let is_kept = zero(&*self.file, end, end).and_then(")],
         ["journal::torn"],
     ),
     Mutant(
         "take_back_without_sync",
         "a batch that was refused is found after a power cut",
-        [(SEGMENT, "        self.file.set_len(self.position)?;\n        self.file.sync()?;", "        self.file.set_len(self.position)?;")],
+        [(SEGMENT, "            self.allocated = self.position;\n        }\n        self.file.sync()\n", "            self.allocated = self.position;\n        }\n        Ok(())\n")],
         ["journal::torn"],
     ),
     Mutant(
