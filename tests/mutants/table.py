@@ -399,4 +399,22 @@ MUTANTS = [
         [(STORAGE, "            tails.active.stale.extend(logged.stale);\n", "")],
         [SETTLING],
     ),
+    Mutant(
+        "open_without_directory_sync",
+        "an open after a kill relies on names that a power cut takes away",
+        [(RECOVERY, "        disk.sync().map_err(|error| failed(StorageError::Io(error)))?;\n", "")],
+        ["killed_then_cut"],
+    ),
+    Mutant(
+        "recycling_keeps_a_long_segment",
+        "one long batch makes the journal longer for ever",
+        [(SEGMENT, "clamp(first_bytes(bytes_max), bytes_max);", "clamp(first_bytes(bytes_max), bytes_max.max(self.allocated));")],
+        ["journal::bounds"],
+    ),
+    Mutant(
+        "journal_of_a_later_open_is_ignored",
+        "an older copy of a closed store is taken for the latest state",
+        [(OPEN, "            opened.doubt = opened.doubt.or(Some(OLDER));\n", "")],
+        ["journal::misplaced"],
+    ),
 ]
