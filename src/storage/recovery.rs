@@ -145,10 +145,10 @@ fn damaged(path: &str, what: &str) -> Error {
 mod tests {
     use super::*;
     use crate::{
-        Key, State,
+        State,
         storage::{
-            Batch, Before, KeyChange, OpenMode, StorageOptions,
-            checkpoint::tests::{NOW, OPTIONS, open, put},
+            Before, OpenMode, StorageOptions,
+            checkpoint::tests::{NOW, OPTIONS, change, key, open, put},
             disk::{Disk, MemoryDisk},
             keys::Class,
         },
@@ -157,14 +157,12 @@ mod tests {
     /// Its release is damaged, its second attempt and the outcome of that are not.
     #[test]
     fn what_verifies_of_a_damaged_journal_holds_also_at_the_next_open() {
-        let (disk, key) = (MemoryDisk::new(), Key::new("shop", "pay").unwrap());
+        let (disk, key) = (MemoryDisk::new(), key("pay"));
         let storage = open(&disk, OpenMode::New);
         put(&storage, "pay", State::InFlight, &[]);
         storage.settle_all().unwrap();
         let (journal, started) = (storage.journal().unwrap(), storage.get(&key).unwrap().unwrap());
-        let release = KeyChange { before: Before::Present(started), after: None };
-        let (next_token, now) = (storage.next_token(), NOW);
-        storage.apply(Batch { changes: vec![(key.clone(), release)], audit: vec![], stale: vec![], next_token, now }).unwrap();
+        change(&storage, NOW, "pay", Before::Present(started), None);
         let damaged = journal.place(&journal.active()).0.to_owned();
         storage.turn(&journal, &mut journal.active()).unwrap();
         put(&storage, "pay", State::Completed, b"receipt");
