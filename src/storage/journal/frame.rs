@@ -79,11 +79,12 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
 
 fn head_check(check: &CheckKey, position: u64, batch: u64, len: u32) -> [u8; HEAD_CHECK_BYTES] {
     // Shorter than anything that a frame's check is for.
-    let mut head = [0; 12];
-    head[..8].copy_from_slice(&batch.to_le_bytes());
-    head[8..].copy_from_slice(&len.to_le_bytes());
-    let sum = check.check(&position.to_le_bytes(), &head);
-    [sum[0], sum[1], sum[2], sum[3]]
+    let mut head = [0; 20];
+    head[..8].copy_from_slice(&position.to_le_bytes());
+    head[8..16].copy_from_slice(&batch.to_le_bytes());
+    head[16..].copy_from_slice(&len.to_le_bytes());
+    let [a, b, c, d, ..] = check.hash(&head).to_le_bytes();
+    [a, b, c, d]
 }
 
 #[cfg(test)]

@@ -62,16 +62,19 @@ fn frame(bytes: &[u8], at: usize) -> Option<Frame> {
     let body_len = u32::from_le_bytes(head[16..20].try_into().unwrap()) as usize;
     let len = (FRAME_HEAD_BYTES + body_len).next_multiple_of(8);
     let sealed = bytes.get(at..at + len)?;
-    let numbers = [&head[24..32], &head[16..20]].concat();
-    let is_sound =
-        check(bytes, at, &sealed[CHECK_BYTES..]) == sealed[..CHECK_BYTES] && check(bytes, at, &numbers)[..4] == head[20..24];
+    let numbers = [&(at as u64).to_le_bytes(), &head[24..32], &head[16..20]].concat();
+    let is_head = blake3::keyed_hash(&key(bytes), &numbers).as_bytes()[..4] == head[20..24];
+    let is_sound = is_head && check(bytes, at, &sealed[CHECK_BYTES..]) == sealed[..CHECK_BYTES];
     is_sound.then(|| Frame { at, len, batch: u64::from_le_bytes(head[24..32].try_into().unwrap()) })
 }
 
-fn check(bytes: &[u8], at: usize, sealed: &[u8]) -> [u8; CHECK_BYTES] {
+fn key(bytes: &[u8]) -> [u8; 32] {
     // Store, generation and salt, one after the other.
-    let key = blake3::derive_key("idemstore 2026-11-21 journal frame check v1", &bytes[20..60]);
-    let mut hasher = blake3::Hasher::new_keyed(&key);
+    blake3::derive_key("idemstore 2026-11-21 journal frame check v1", &bytes[20..60])
+}
+
+fn check(bytes: &[u8], at: usize, sealed: &[u8]) -> [u8; CHECK_BYTES] {
+    let mut hasher = blake3::Hasher::new_keyed(&key(bytes));
     hasher.update(sealed).update(&(at as u64).to_le_bytes()).update(&8u64.to_le_bytes());
     let mut check = [0; CHECK_BYTES];
     hasher.finalize_xof().fill(&mut check);
