@@ -151,12 +151,17 @@ pub(crate) fn first_bytes(bytes_max: u64) -> u64 {
     BYTES_FIRST.min(bytes_max)
 }
 
+/// So many zeros, or as many as there are.
+fn zeros(bytes: u64) -> &'static [u8] {
+    &ZEROS[..usize::try_from(bytes).unwrap_or(ZEROS.len()).min(ZEROS.len())]
+}
+
 fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
-        let piece = usize::try_from(to - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
-        file.write_at(at, &ZEROS[..piece])?;
-        at += piece as u64;
+        let piece = zeros(to - at);
+        file.write_at(at, piece)?;
+        at += piece.len() as u64;
     }
     Ok(())
 }
@@ -170,9 +175,9 @@ fn resize(file: &dyn DiskFile, bytes: u64) -> io::Result<u64> {
         return Ok(bytes);
     }
     while len < bytes {
-        let piece = usize::try_from(bytes - len).unwrap_or(ZEROS.len()).min(ZEROS.len());
-        match file.write_at(len, &ZEROS[..piece]).map_err(StorageError::from_io) {
-            Ok(()) => len += piece as u64,
+        let piece = zeros(bytes - len);
+        match file.write_at(len, piece).map_err(StorageError::from_io) {
+            Ok(()) => len += piece.len() as u64,
             Err(StorageError::Full(_)) if len >= HEADER_BYTES as u64 => break,
             Err(StorageError::Full(error) | StorageError::Io(error)) => return Err(error),
             Err(error) => return Err(io::Error::other(error.to_string())),

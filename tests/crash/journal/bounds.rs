@@ -42,9 +42,7 @@ fn a_limit_that_is_lowered_holds_as_soon_as_the_segments_are_recycled() {
     while desk.longest() < HIGH / 2 {
         desk.pay(20_000);
     }
-    let image = same_computer(&desk.disk.freeze());
-    let before = std::mem::replace(&mut desk.disk, image);
+    desk.disk = same_computer(&desk.disk.freeze());
     desk.store = options(&desk.clock).journal_bytes(LOW).open_on(desk.disk.clone(), NAME).unwrap();
-    drop(before);
     desk.assert_bounded();
 }

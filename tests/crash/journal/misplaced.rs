@@ -37,6 +37,11 @@ fn put_all(from: &SimDisk, names: &[&str], to: &SimDisk) {
     }
 }
 
+fn assert_older_copy(disk: &SimDisk) {
+    let message = assert_refused(disk, ErrorKind::Restored);
+    assert!(message.contains("older copy"), "{message}");
+}
+
 #[test]
 fn a_journal_without_its_store_file_is_a_lost_store() {
     let disk = crashed(&at_work());
@@ -114,8 +119,7 @@ fn an_older_store_file_beside_a_newer_journal_is_refused() {
     disk.put(NAME, &older);
     // Without the note, the journal alone tells.
     disk.remove("payments.idem.owner").unwrap();
-    let message = assert_refused(&disk, ErrorKind::Restored);
-    assert!(message.contains("older copy"), "{message}");
+    assert_older_copy(&disk);
 }
 
 #[test]
@@ -129,8 +133,7 @@ fn a_closed_store_file_beside_the_journal_of_its_next_open_is_refused() {
     let disk = crashed(&desk);
     disk.put(NAME, &older);
     disk.remove("payments.idem.owner").unwrap();
-    let message = assert_refused(&disk, ErrorKind::Restored);
-    assert!(message.contains("older copy"), "{message}");
+    assert_older_copy(&disk);
 }
 
 #[test]
@@ -141,8 +144,7 @@ fn older_files_that_fit_together_are_refused_beside_a_newer_note() {
     desk.store.close().unwrap();
     let disk = crashed(&desk);
     put_all(&older, &[NAME, SEGMENTS[0], SEGMENTS[1]], &disk);
-    let message = assert_refused(&disk, ErrorKind::Restored);
-    assert!(message.contains("older copy"), "{message}");
+    assert_older_copy(&disk);
 }
 
 #[test]
@@ -155,8 +157,7 @@ fn an_older_journal_beside_a_newer_store_file_is_refused() {
         let disk = crashed(&desk);
         disk.remove("payments.idem.owner").unwrap();
         put_all(&older, names, &disk);
-        let message = assert_refused(&disk, ErrorKind::Restored);
-        assert!(message.contains("older copy"), "{message}");
+        assert_older_copy(&disk);
     }
 }
 
