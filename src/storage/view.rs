@@ -228,7 +228,7 @@ impl<'t> View<'t> {
 
     /// Returns the raw rows of a table, in order.
     pub(crate) fn raw_rows(&self, table: &'static str, after: Option<&[u8]>, limit: usize) -> Result<RawPiece, StorageError> {
-        self.rows_after(Definition::new(table), &[], after, limit)
+        self.rows_after(Definition::new(table), after, limit)
     }
 
     /// Returns index entries of a class, from its start or after an entry, up to a time.
@@ -247,7 +247,7 @@ impl<'t> View<'t> {
 
     /// Returns index entries of all classes.
     pub(crate) fn index_rows(&self, after: Option<&[u8]>, limit: usize) -> Result<IndexPiece, StorageError> {
-        self.rows_after(INDEX, &[], after, limit)?.try_map(parse_index_row)
+        self.rows_after(INDEX, after, limit)?.try_map(parse_index_row)
     }
 
     /// Returns whether the index has that entry.
@@ -270,10 +270,8 @@ impl<'t> View<'t> {
         Meta::decode(self.table.values(), &frame)
     }
 
-    fn rows_after(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<RawPiece, StorageError> {
-        let end = after_prefix(prefix);
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        self.range(table, (from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded)), limit)
+    fn rows_after(&self, table: Definition, after: Option<&[u8]>, limit: usize) -> Result<RawPiece, StorageError> {
+        self.range(table, (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded), limit)
     }
 
     fn range(&self, table: Definition, range: (Bound<&[u8]>, Bound<&[u8]>), limit: usize) -> Result<RawPiece, StorageError> {

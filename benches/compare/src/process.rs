@@ -24,8 +24,17 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Returns the bytes that this process handed to the operating system with write calls of any kind.
 pub fn bytes_written() -> Option<u64> {
+    io_count("wchar: ")
+}
+
+/// Returns the bytes that the disk had to be read for, by this process.
+pub fn bytes_read_from_disk() -> Option<u64> {
+    io_count("read_bytes: ")
+}
+
+fn io_count(name: &str) -> Option<u64> {
     let text = fs::read_to_string("/proc/self/io").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
+    text.lines().find_map(|line| line.strip_prefix(name))?.parse().ok()
 }
 
 /// Returns the memory of this process that is no file's.

@@ -5,7 +5,7 @@ use super::{Task, id, memory};
 use crate::{
     figures::{Spread, ratio},
     load::{Dice, REQUEST, new_number, payload},
-    process::wait_until_quiet,
+    process::{self, wait_until_quiet},
 };
 use idemstore::{Begin, Fingerprint, Key, Options, Store};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
@@ -40,8 +40,8 @@ pub(super) fn run(task: &Task, directory: &Path, path: &Path) {
     let redb = fill_redb(&bare, task.records);
     let compared = Compared { records: task.records, store: &store, redb: &redb, files: [path, &bare] };
     println!("replays of records anywhere and redb gets of the same, one thread, a cache of {} MiB each", CACHE_BYTES >> 20);
-    compared.files.iter().for_each(|file| read_through(file));
-    compared.show("files in the system's cache", |_| {});
+    // Each time anew: a system that wants the memory for something else takes parts of a file away.
+    compared.show("files in the system's cache", read_through);
     compared.show("files on the disk alone", forget);
 }
 
@@ -123,39 +123,52 @@ impl Compared<'_> {
     /// In turns, of records anywhere.
     fn show(&self, medium: &str, before_slice: impl Fn(&Path)) {
         let mut dice = Dice::new(new_number());
-        let (mut rates, mut reads) = ([Vec::new(), Vec::new()], Vec::new());
+        let (mut replays, mut gets, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..=ROUNDS {
             before_slice(self.files[0]);
             let before = self.store.stats().unwrap().io.reads;
-            let (replays, done) = rate(|| self.replay(dice.below(self.records)));
-            rates[0].push(replays);
-            reads.push((self.store.stats().unwrap().io.reads - before) as f64 / f64::from(done));
+            let slice = Slice::of(|| self.replay(dice.below(self.records)));
+            reads.push((self.store.stats().unwrap().io.reads - before) as f64 / slice.done);
+            replays.push(slice);
             before_slice(self.files[1]);
-            rates[1].push(rate(|| self.get(dice.below(self.records))).0);
+            gets.push(Slice::of(|| self.get(dice.below(self.records))));
         }
         // The first round warmed the caches up.
-        let [replays, gets] = rates.map(|rates| rates[1..].to_vec());
-        let text = |rates: &[f64]| {
-            Spread::of(rates.iter().copied())
-                .map_or_else(String::new, |spread| format!("{:.0}/s ({:.0}..{:.0})", spread.median, spread.min, spread.max))
-        };
-        let reads = Spread::of(reads[1..].iter().copied()).map_or(f64::NAN, |spread| spread.median);
-        let ratio = ratio(&replays, &gets).unwrap_or(f64::NAN);
-        println!(
-            "  {medium}: replays {}, gets {}, ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}",
-            text(&replays),
-            text(&gets)
-        );
+        let (replays, gets, reads) = (&replays[1..], &gets[1..], Spread::of(reads[1..].iter().copied()));
+        let per_s = |slices: &[Slice]| slices.iter().map(|slice| slice.per_s).collect::<Vec<_>>();
+        let ratio = ratio(&per_s(replays), &per_s(gets)).unwrap_or(f64::NAN);
+        let reads = reads.map_or(f64::NAN, |spread| spread.median);
+        println!("  {medium}: ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}");
+        println!("    replays {}\n    gets    {}", text(replays), text(gets));
     }
 }
 
-/// How often a second, and how often at all.
-fn rate(mut work: impl FnMut()) -> (f64, u32) {
-    let started = Instant::now();
-    let mut done = 0_u32;
-    while started.elapsed() < SLICE {
-        work();
-        done += 1;
+/// What was done in about a second.
+struct Slice {
+    done: f64,
+    per_s: f64,
+    disk_bytes_each: f64,
+}
+
+impl Slice {
+    fn of(mut work: impl FnMut()) -> Self {
+        let (started, read) = (Instant::now(), process::bytes_read_from_disk());
+        let mut done = 0_u32;
+        while started.elapsed() < SLICE {
+            work();
+            done += 1;
+        }
+        let (done, took) = (f64::from(done), started.elapsed().as_secs_f64());
+        let disk_bytes = process::bytes_read_from_disk().zip(read).map_or(f64::NAN, |(after, before)| (after - before) as f64);
+        Self { done, per_s: done / took, disk_bytes_each: disk_bytes / done }
     }
-    (f64::from(done) / started.elapsed().as_secs_f64(), done)
+}
+
+fn text(slices: &[Slice]) -> String {
+    let of = |figure: fn(&Slice) -> f64| Spread::of(slices.iter().map(figure));
+    let (Some(per_s), Some(disk_bytes)) = (of(|slice| slice.per_s), of(|slice| slice.disk_bytes_each)) else {
+        return String::new();
+    };
+    let (Spread { median, min, max }, disk_bytes) = (per_s, disk_bytes.median);
+    format!("{median:.0}/s ({min:.0}..{max:.0}), {disk_bytes:.0} bytes from the disk each")
 }
