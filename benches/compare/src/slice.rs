@@ -79,6 +79,16 @@ impl Stopwatch {
     }
 }
 
+/// Has this thread do the same over and over until the slice is over.
+pub fn run_one(slice: Duration, mut work: impl FnMut()) -> Slice {
+    let mut watch = Stopwatch::start(slice);
+    while watch.is_running() {
+        watch.time(&mut work);
+    }
+    let took = watch.elapsed();
+    Slice::of([watch.into_latencies()], took)
+}
+
 /// Lets all callers work, over and over until the slice is over.
 pub fn run<'s>(
     callers: &mut [Box<dyn Caller + 's>],

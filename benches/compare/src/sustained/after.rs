@@ -6,6 +6,7 @@ use crate::{
     figures::{Spread, ratio},
     load::{Dice, REQUEST, new_number, payload},
     process::{self, wait_until_quiet},
+    slice::{self, Slice},
 };
 use idemstore::{Begin, Fingerprint, Key, Options, Store};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
@@ -127,15 +128,15 @@ impl Compared<'_> {
         for _ in 0..=ROUNDS {
             before_slice(self.files[0]);
             let before = self.store.stats().unwrap().io.reads;
-            let slice = Slice::of(|| self.replay(dice.below(self.records)));
-            reads.push((self.store.stats().unwrap().io.reads - before) as f64 / slice.done);
-            replays.push(slice);
+            let turn = Turn::of(|| self.replay(dice.below(self.records)));
+            reads.push((self.store.stats().unwrap().io.reads - before) as f64 / turn.slice.done as f64);
+            replays.push(turn);
             before_slice(self.files[1]);
-            gets.push(Slice::of(|| self.get(dice.below(self.records))));
+            gets.push(Turn::of(|| self.get(dice.below(self.records))));
         }
         // The first round warmed the caches up.
         let (replays, gets, reads) = (&replays[1..], &gets[1..], Spread::of(reads[1..].iter().copied()));
-        let per_s = |slices: &[Slice]| slices.iter().map(|slice| slice.per_s).collect::<Vec<_>>();
+        let per_s = |turns: &[Turn]| turns.iter().map(|turn| turn.slice.per_second()).collect::<Vec<_>>();
         let ratio = ratio(&per_s(replays), &per_s(gets)).unwrap_or(f64::NAN);
         let reads = reads.map_or(f64::NAN, |spread| spread.median);
         println!("  {medium}: ratio {ratio:.2}x; reads of the file for a replay: {reads:.2}");
@@ -143,30 +144,26 @@ impl Compared<'_> {
     }
 }
 
-/// What was done in about a second.
-struct Slice {
-    done: f64,
-    per_s: f64,
-    disk_bytes_each: f64,
+/// A slice, and what the disk was read for in it.
+struct Turn {
+    slice: Slice,
+    disk_bytes: f64,
 }
 
-impl Slice {
-    fn of(mut work: impl FnMut()) -> Self {
-        let (started, read) = (Instant::now(), process::bytes_read_from_disk());
-        let mut done = 0_u32;
-        while started.elapsed() < SLICE {
-            work();
-            done += 1;
-        }
-        let (done, took) = (f64::from(done), started.elapsed().as_secs_f64());
-        let disk_bytes = process::bytes_read_from_disk().zip(read).map_or(f64::NAN, |(after, before)| (after - before) as f64);
-        Self { done, per_s: done / took, disk_bytes_each: disk_bytes / done }
+impl Turn {
+    fn of(work: impl FnMut()) -> Self {
+        let before = process::bytes_read_from_disk();
+        let slice = slice::run_one(SLICE, work);
+        let disk_bytes = process::bytes_read_from_disk().zip(before).map_or(f64::NAN, |(after, before)| (after - before) as f64);
+        Self { slice, disk_bytes }
     }
 }
 
-fn text(slices: &[Slice]) -> String {
-    let of = |figure: fn(&Slice) -> f64| Spread::of(slices.iter().map(figure));
-    let (Some(per_s), Some(disk_bytes)) = (of(|slice| slice.per_s), of(|slice| slice.disk_bytes_each)) else {
+fn text(turns: &[Turn]) -> String {
+    let of = |figure: fn(&Turn) -> f64| Spread::of(turns.iter().map(figure));
+    let (Some(per_s), Some(disk_bytes)) =
+        (of(|turn| turn.slice.per_second()), of(|turn| turn.disk_bytes / turn.slice.done as f64))
+    else {
         return String::new();
     };
     let (Spread { median, min, max }, disk_bytes) = (per_s, disk_bytes.median);
